@@ -1,0 +1,60 @@
+# make serve and make test are all that a fresh machine with Python 3.11+ needs; neither needs root, a GPU or Docker.
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= photos
+RUN = $(VENV)/bin/python
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help serve test test-docker test-browser check lock train evaluate clean
+
+help:  ## say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.serve  ## serve the shipped networks on port 8000
+	$(RUN) -m app
+
+test: $(VENV)/.dev  ## run the tests that need neither root, Docker nor a browser
+	$(RUN) -m pytest -m "not docker and not browser"
+
+test-docker: $(VENV)/.dev  ## build the image, start it with compose, send it a photo
+	$(RUN) -m pytest -m docker
+
+test-browser: $(VENV)/.dev  ## use Swagger UI in Debian's Chromium, with no other host in reach
+	$(RUN) -m pytest -m browser
+
+check: $(VENV)/.dev  ## lint, formatting and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/serve.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra train -c requirements/serve.txt -o requirements/train.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --all-extras -c requirements/train.txt -o requirements/dev.txt
+
+train: $(VENV)/.dev  ## train and export both networks on the photos in DATA/train
+	for network in dense tutorial; do \
+	  $(RUN) -m training.train --network $$network --data $(DATA)/train --out model/$$network --resume && \
+	  $(RUN) -m training.export model/$$network --data $(DATA)/train || exit 1; \
+	done
+
+evaluate: $(VENV)/.dev  ## measure both networks on the validation sets in DATA
+	$(RUN) -m training.evaluate model/tutorial model/dense --pool val-pets,val-breeds,val-objects \
+	  $(foreach set,val-pets val-breeds val-objects val-wild,--set $(set)=$(DATA)/$(set))
+
+clean:  ## remove what was installed and cached
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+# A virtual environment is done when its stamp is newer than what it was made from.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Catscope needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: requirements/serve.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/serve.txt
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@ $(VENV)/.serve

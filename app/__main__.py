@@ -1,0 +1,73 @@
+"""python -m app: read the environment, check the networks, serve.
+
+The networks' contracts and checksums are verified before the port is opened, so that a folder that cannot be served ends
+the start with one line.
+"""
+
+import argparse
+import sys
+
+import uvicorn
+
+from app import __version__
+from app.errors import NetworkError
+from app.settings import Settings
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    arguments = _parser().parse_args()
+    del arguments  # there are none but --help and --version: settings come from the environment
+    try:
+        settings = Settings.from_environment()
+        _check(settings)
+    except (ValueError, NetworkError) as error:
+        sys.exit(f"error: {error}")
+    from app.main import create_app
+
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        log_config=_logging(settings.log_level),
+        server_header=False,
+        timeout_graceful_shutdown=30,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    rows = [f"  {name:22} {says} (default: {default or 'none'})" for name, default, says in Settings.table()]
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Serve Catscope: POST /predict says whether there is a cat in a photo, and shows how it knows.",
+        epilog="settings, by environment variable:\n" + "\n".join(rows),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"catscope {__version__}")
+    return parser
+
+
+def _check(settings: Settings) -> None:
+    """Verify every network's contract and the file that the engine runs. Raises NetworkError."""
+    from app.inference import contract
+
+    folders = sorted(path.parent for path in settings.model_dir.glob("*/contract.json"))
+    if not folders:
+        raise NetworkError(f"no network lies in {settings.model_dir}: no folder there holds a contract.json")
+    for folder in folders:
+        contract.load(folder).verified(f"model.{settings.engine}")
+
+
+def _logging(level: str) -> dict[str, object]:
+    """Uvicorn's logging, with our own lines in the same form."""
+    config: dict[str, object] = {**uvicorn.config.LOGGING_CONFIG}
+    config["loggers"] = {
+        **uvicorn.config.LOGGING_CONFIG["loggers"],
+        "catscope": {"handlers": ["default"], "level": level.upper(), "propagate": False},
+    }
+    return config
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Every error that Catscope itself raises, in one tree, with the HTTP status that each one answers.
+
+    CatscopeError
+    ├── RequestError                 what a client sent cannot be answered
+    │   ├── Unauthorized       401   API keys are configured and none of them was sent
+    │   ├── NotFound           404   no such network, no such stage in a path, no such path
+    │   ├── MethodNotAllowed   405   the path exists, but not for this method
+    │   ├── TooLarge           413   more bytes or more pixels than the settings allow
+    │   ├── UnsupportedImage   415   not an image format that is read
+    │   ├── InvalidRequest     422   a missing part, a parameter out of range
+    │   │   └── BrokenImage    422   an image format that is read, but this file is broken
+    │   ├── RateLimited        429   too many requests from one client; carries `retry_after`
+    │   ├── Overloaded         503   not ready, or too many requests waiting; carries `retry_after`
+    │   └── DeadlineExceeded   504   waited longer than the deadline setting
+    └── NetworkError                 a folder under model/ cannot be served; stops the start, is never answered
+
+Each `RequestError` becomes one RFC 9457 problem: `type` is a name within Catscope's documentation, `title` the class of
+problem, `detail` a sentence that says what was received and what is accepted.
+"""
+
+
+class CatscopeError(Exception):
+    """Base of all errors that Catscope raises on purpose. `str(error)` is a sentence for the person who caused it."""
+
+
+class RequestError(CatscopeError):
+    """A request that cannot be answered; `status` is its HTTP status code and `retry_after` is in seconds or None."""
+
+    status = 400
+    title = "The request cannot be answered"
+    retry_after: int | None = None
+
+
+class Unauthorized(RequestError):
+    """No valid API key came with the request."""
+
+    status = 401
+    title = "An API key is needed"
+
+
+class NotFound(RequestError):
+    """The network, the stage or the path does not exist."""
+
+    status = 404
+    title = "Not found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, but answers other methods than the one that was used."""
+
+    status = 405
+    title = "This path answers other methods"
+
+
+class TooLarge(RequestError):
+    """More bytes or more pixels than the settings allow."""
+
+    status = 413
+    title = "Too large"
+
+
+class UnsupportedImage(RequestError):
+    """The bytes are not in an image format that is read."""
+
+    status = 415
+    title = "Not an image format that is read"
+
+
+class InvalidRequest(RequestError):
+    """A part is missing or a parameter is out of range."""
+
+    status = 422
+    title = "The request is not valid"
+
+
+class BrokenImage(InvalidRequest):
+    """The bytes begin like an image that is read, but cannot be decoded to the end."""
+
+    title = "The image is broken"
+
+
+class RateLimited(RequestError):
+    """One client sent more requests than the settings allow; `retry_after` says when the next one is answered."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class Overloaded(RequestError):
+    """The service is not ready yet, or more requests are waiting than the settings allow."""
+
+    status = 503
+    title = "Not now"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(RequestError):
+    """The request waited longer than the deadline setting."""
+
+    status = 504
+    title = "The deadline has passed"
+
+
+class NetworkError(CatscopeError):
+    """A network's folder is missing a file, or a file does not match its contract."""

@@ -1,0 +1,122 @@
+"""What a network promises: the folder model/<network>/ comes in, a checked `Contract` goes out.
+
+`contract.json` is written by `training.export` beside the files that it describes. Everything the service knows of a
+network, it knows from here.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.errors import NetworkError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One named step of a network whose output people look at.
+
+    `kind` is convolution, depthwise_convolution, pooling, relu, add, flatten, dense or probabilities. `shape` is (height,
+    width, channels), or (n,) where there is no picture left. `inputs` are the stages, or `image`, that it computes from.
+    `kernel` and `stride` are (height, width) in steps of the input and `padding` is "same" or "valid"; all three are None
+    for kinds that have none. `parameters` counts the trained numbers.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    inputs: tuple[str, ...]
+    parameters: int
+    kernel: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    padding: str | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A network's promise.
+
+    `input_shape` is (height, width, 3): RGB from 0 to 255, stretched to that size. `unsure` is the band (low, high) of
+    probabilities of cat, both ends included, in which the verdict is "unsure". `files` maps file names to their SHA-256.
+    """
+
+    network: str
+    version: str
+    classes: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    unsure: tuple[float, float]
+    parameters: int
+    stages: tuple[Stage, ...]
+    files: dict[str, str]
+    folder: Path
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name, or None."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def verdict(self, cat: float) -> str:
+        """`cat`, `not_cat`, or `unsure` for a probability of cat that lies in the band."""
+        low, high = self.unsure
+        if low < high and low <= cat <= high:
+            return "unsure"
+        return "cat" if cat > 0.5 else "not_cat"
+
+    def verified(self, name: str) -> Path:
+        """The path of one of the network's files, after checking that its bytes are the ones the contract names.
+
+        Raises NetworkError when the file is missing or differs.
+        """
+        path = self.folder / name
+        expected = self.files.get(name)
+        if expected is None:
+            raise NetworkError(f"{self.folder / 'contract.json'} names no file {name}")
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
+        if found != expected:
+            raise NetworkError(f"{path} has SHA-256 {found}, its contract says {expected}")
+        return path
+
+
+def load(folder: Path) -> Contract:
+    """Read a network's contract. Raises NetworkError when it is missing or is not one."""
+    path = folder / "contract.json"
+    try:
+        plain = json.loads(path.read_text())
+        return Contract(
+            network=plain["network"],
+            version=plain["version"],
+            classes=tuple(plain["classes"]),
+            input_shape=_three(plain["input"]),
+            unsure=(plain["unsure"]["low"], plain["unsure"]["high"]),
+            parameters=plain["parameters"],
+            stages=tuple(_stage(stage) for stage in plain["stages"]),
+            files=plain["files"],
+            folder=folder,
+        )
+    except OSError as error:
+        raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise NetworkError(f"{path} is not a contract: {type(error).__name__} {error}") from error
+
+
+def _three(plain: dict[str, Any]) -> tuple[int, int, int]:
+    if plain["resize"] != "stretch":
+        raise ValueError(f"resize {plain['resize']!r} is not known here")
+    height, width, channels = plain["shape"]
+    return height, width, channels
+
+
+def _stage(plain: dict[str, Any]) -> Stage:
+    pairs = {name: tuple(plain[name]) for name in ("kernel", "stride") if plain.get(name)}
+    return Stage(
+        name=plain["name"],
+        kind=plain["kind"],
+        shape=tuple(plain["shape"]),
+        inputs=tuple(plain["inputs"]),
+        parameters=plain["parameters"],
+        padding=plain.get("padding"),
+        **pairs,
+    )

@@ -1,0 +1,127 @@
+"""First step: a photo's bytes come in, the upright RGB image goes out."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from app.errors import BrokenImage, TooLarge, UnsupportedImage
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+"""The formats that are read, by Pillow's names for them; no other parser of Pillow's is ever handed a byte."""
+
+MAX_PIXELS = 50_000_000
+"""Width x height above which a photo is refused: 8,660 x 5,773, more than phones make (48 megapixels = 8,064 x 6,048)."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An upright photo: mode-RGB `image` as people see it, its size in pixels after turning, the format it came in."""
+
+    image: Image.Image
+    width: int
+    height: int
+    format: str
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decode the first frame of a photo, turn it upright and lay it on white.
+
+    EXIF orientation is applied; transparent pixels lie on white; 16-bit values keep their high byte. Colour profiles are
+    not applied. The header is read first: a photo of more than `max_pixels` is refused before its pixels are decoded.
+
+    Raises:
+        UnsupportedImage: the bytes are in none of `FORMATS`.
+        TooLarge: width x height exceeds `max_pixels`.
+        BrokenImage: the format is known, the file cannot be decoded.
+    """
+    image = _open(data)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise TooLarge(f"The photo has {width} x {height} = {width * height} pixels; at most {max_pixels} are accepted.")
+    name = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG that carries further pictures behind it
+    try:
+        image.load()
+        image = _on_white(_upright(image))
+    except Exception as error:  # Pillow's parsers let many kinds escape when they meet hostile bytes
+        raise BrokenImage(f"The {name} file is broken: {_reason(error)}.") from error
+    return Photo(image, image.width, image.height, name)
+
+
+def _open(data: bytes) -> Image.Image:
+    """Read the header. Pillow's own pixel limit gives way to ours, which is stricter and is checked by the caller."""
+    Image.MAX_IMAGE_PIXELS = None
+    known = _signature(data)
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:  # the same parsers, see decode
+        if known:
+            raise BrokenImage(f"The file begins like {known}, but its header is broken.") from error
+        shown = data[:8].hex(" ") or "nothing"
+        raise UnsupportedImage(
+            f"The file of {len(data)} bytes begins with {shown}; accepted are {', '.join(FORMATS)}."
+        ) from error
+
+
+def _signature(data: bytes) -> str | None:
+    """The format that the first bytes promise, or None."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if data[:2] == b"BM":
+        return "BMP"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return "AVIF"
+    return None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Undo the camera's rotation as EXIF states it; an unreadable EXIF block counts as upright."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a photo with a damaged EXIF block is still a photo
+        return image
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Any mode to RGB: deep greys keep their high byte, transparency shows white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        image = Image.alpha_composite(white, layer)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Grey values of more than 8 bits, (H, W), to uint8: 16-bit integers by their high byte, floats from 0..1 or 0..255."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values)
+        bytes_of_range: np.ndarray = np.clip(values * (255 if values.max() <= 1 else 1), 0, 255)
+        return bytes_of_range.astype(np.uint8)
+    high_bytes: np.ndarray = np.clip(values, 0, 65535).astype(np.uint16) >> 8
+    return high_bytes.astype(np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    """Pillow's own words on one line, or the kind of failure where it says nothing."""
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

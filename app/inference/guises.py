@@ -1,0 +1,75 @@
+"""A photo comes in; the same photo in twelve guises goes out, for asking whether a network still knows the cat."""
+
+from collections.abc import Callable
+
+from PIL import Image, ImageFilter, ImageOps
+
+Guise = Callable[[Image.Image], Image.Image]
+
+_GREY = (127, 127, 127)
+
+
+def _original(image: Image.Image) -> Image.Image:
+    return image
+
+
+def _black_and_white(image: Image.Image) -> Image.Image:
+    return image.convert("L").convert("RGB")
+
+
+def _rotated(degrees: float) -> Guise:
+    return lambda image: image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=_GREY)
+
+
+def _shifted(image: Image.Image) -> Image.Image:
+    """Moved right and down by a sixth of each side; grey where nothing is left."""
+    canvas = Image.new("RGB", image.size, _GREY)
+    canvas.paste(image, (image.width // 6, image.height // 6))
+    return canvas
+
+
+def _zoomed_in(image: Image.Image) -> Image.Image:
+    """The middle two thirds of each side."""
+    return ImageOps.crop(image, (image.width // 6, image.height // 6, image.width // 6, image.height // 6))
+
+
+def _zoomed_out(image: Image.Image) -> Image.Image:
+    """Half the size, in the middle of a grey field."""
+    canvas = Image.new("RGB", image.size, _GREY)
+    small = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BILINEAR)
+    canvas.paste(small, ((image.width - small.width) // 2, (image.height - small.height) // 2))
+    return canvas
+
+
+def _dark(image: Image.Image) -> Image.Image:
+    return image.point(lambda value: value * 0.35)
+
+
+def _blurred(image: Image.Image) -> Image.Image:
+    """Gaussian blur with a radius of a fiftieth of the shorter side."""
+    return image.filter(ImageFilter.GaussianBlur(min(image.size) / 50))
+
+
+def _part_hidden(image: Image.Image) -> Image.Image:
+    """A grey square over the lower right of the middle: two fifths of each side, a sixth of the photo."""
+    hidden = image.copy()
+    left, top = round(image.width * 0.45), round(image.height * 0.45)
+    hidden.paste(_GREY, (left, top, left + round(image.width * 0.4), top + round(image.height * 0.4)))
+    return hidden
+
+
+GUISES: dict[str, Guise] = {
+    "original": _original,
+    "black_and_white": _black_and_white,
+    "mirrored": ImageOps.mirror,
+    "upside_down": ImageOps.flip,
+    "rotated_left": _rotated(15),
+    "rotated_right": _rotated(-15),
+    "shifted": _shifted,
+    "zoomed_in": _zoomed_in,
+    "zoomed_out": _zoomed_out,
+    "dark": _dark,
+    "blurred": _blurred,
+    "part_hidden": _part_hidden,
+}
+"""Each guise by name: a function from an upright RGB image to another, of any size."""

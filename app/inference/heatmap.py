@@ -1,0 +1,65 @@
+"""The feature maps of one pass come in; a picture of where in the photo the evidence for a cat lies goes out.
+
+No second pass over the photo is needed. The last stage that still is a picture is followed by fully connected layers
+alone, and their slope is a matrix product: it is followed back from the difference of the two scores to that stage, and
+each place counts as slope times value, summed over channels (gradient times input, Shrikumar et al. 2016; at this stage
+it is Grad-CAM by Selvaraju et al. 2017 before its averaging of the slopes). Since ReLU is linear on either side of zero,
+these places, and the biases, add up to the difference of the scores exactly.
+"""
+
+import numpy as np
+from PIL import Image
+
+from app.inference import palette
+from app.inference.contract import Contract
+from app.inference.network import Network
+
+LARGEST = 320
+"""Pixels on the longer side of the picture."""
+
+OPACITY = 0.75
+"""Opacity where the evidence is strongest: the heatmap never hides the photo."""
+
+
+def stages_needed(contract: Contract) -> list[str]:
+    """The stages whose values `evidence` reads: from the last picture to the scores."""
+    names = [stage.name for stage in contract.stages]
+    first = names.index("flatten")
+    return names[max(0, first - 1) :]
+
+
+def evidence(network: Network, tensor: np.ndarray, stages: dict[str, np.ndarray]) -> np.ndarray:
+    """How much each place of the last picture speaks for a cat, (height, width) float64; negative speaks against.
+
+    Args:
+        network: whose fully connected layers are followed back.
+        tensor: (1, height, width, 3), the photo that was passed.
+        stages: the values that pass gave to `stages_needed`.
+    """
+    contract = network.contract
+    names = [stage.name for stage in contract.stages]
+    start = names.index("flatten")
+    slope = np.array([1.0, -1.0])  # of (score of cat - score of not_cat)
+    for stage in reversed(contract.stages[start + 1 : names.index("probabilities")]):
+        if stage.kind == "dense":
+            slope = network.kernel(stage.name).astype(np.float64) @ slope
+        elif stage.kind == "relu":
+            slope = slope * (stages[stage.name] > 0)
+    picture = stages[names[start - 1]] if start else tensor[0]
+    by_place: np.ndarray = (slope.reshape(picture.shape) * picture).sum(axis=2)
+    return by_place
+
+
+def overlay(places: np.ndarray, width: int, height: int) -> bytes:
+    """A PNG to lay over a photo of `width` x `height` pixels, of the same aspect ratio, at most LARGEST wide or high.
+
+    Only evidence for a cat is coloured; where there is none, the picture is transparent.
+    """
+    shrink = min(1.0, LARGEST / max(width, height))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    positive = np.maximum(places, 0)
+    share = (positive / (positive.max() or 1.0)).astype(np.float32)
+    smooth = np.asarray(Image.fromarray(share).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
+    colours = palette.SEQUENTIAL[palette.indices(smooth, 0.0, 1.0)]
+    alpha = (smooth * (255 * OPACITY)).astype(np.uint8)
+    return palette.encode(Image.fromarray(np.dstack([colours, alpha])))

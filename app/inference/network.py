@@ -1,0 +1,143 @@
+"""Third step: an input tensor comes in; probabilities and the feature maps of the same pass go out.
+
+Two engines run a network. ONNX Runtime runs `model.onnx`, the export; it is what the service uses. Keras runs
+`model.keras`, the truth that the export was made from; it needs TensorFlow and is slow to start. Both answer alike, and
+tests/model/test_parity.py holds them to it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from app.errors import NetworkError
+from app.inference import weights
+from app.inference.contract import Contract, load
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One photo's way through a network: `probabilities` (2,) float32 in the order of the contract's classes, and the
+    `stages` that were asked for, by name, float32, (height, width, channels) or (n,).
+    """
+
+    probabilities: np.ndarray
+    stages: dict[str, np.ndarray]
+
+
+class Network(Protocol):
+    """A loaded network; `run` may be called from several threads at once."""
+
+    contract: Contract
+    sha256: str
+
+    def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> Pass:
+        """Pass one photo, (1, height, width, 3) float32 0..255, through the network."""
+
+    def kernel(self, stage: str) -> np.ndarray:
+        """A stage's trained kernel, float32: a convolution's is (height, width, inputs, filters), a dense stage's is
+        (inputs, units). Raises KeyError for a stage without one.
+        """
+
+    def bias(self, stage: str) -> np.ndarray:
+        """A stage's trained bias, (n,) float32. Raises KeyError for a stage without one."""
+
+
+class OnnxNetwork:
+    """A network run by ONNX Runtime, one thread a pass: a CPU does more passes a second side by side than together."""
+
+    def __init__(self, contract: Contract) -> None:
+        import onnxruntime  # here, so that engine=keras does not pay for it
+
+        model = contract.verified("model.onnx").read_bytes()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own exceptions share no base class
+            raise NetworkError(f"{contract.folder / 'model.onnx'} cannot be run: {error}") from error
+        self.contract = contract
+        self.sha256 = contract.files["model.onnx"]
+        self._weights = weights.read(model)
+
+    def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> Pass:
+        """See Network.run."""
+        names = ["probabilities", *(name for name in stages if name != "probabilities")]
+        outputs = self._session.run(names, {"image": tensor})
+        arrays = {name: _channels_last(output[0]) for name, output in zip(names, outputs, strict=True)}
+        return Pass(arrays["probabilities"], arrays)
+
+    def kernel(self, stage: str) -> np.ndarray:
+        """See Network.kernel."""
+        kernel = self._weights[f"{stage}/kernel"]
+        return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel
+
+    def bias(self, stage: str) -> np.ndarray:
+        """See Network.bias."""
+        return self._weights[f"{stage}/bias"]
+
+
+def _channels_last(output: np.ndarray) -> np.ndarray:
+    """ONNX computes (channels, height, width); people and Keras read (height, width, channels). A view, no copy."""
+    return output.transpose(1, 2, 0) if output.ndim == 3 else output
+
+
+class KerasNetwork:
+    """A network run by Keras itself."""
+
+    def __init__(self, contract: Contract) -> None:
+        path = contract.verified("model.keras")
+        try:
+            import keras
+        except ImportError as error:
+            raise NetworkError(f"CATSCOPE_ENGINE=keras needs TensorFlow and Keras: {error}") from error
+        try:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        except (ValueError, OSError, TypeError) as error:
+            raise NetworkError(f"{path} cannot be loaded: {error}") from error
+        self.contract = contract
+        self.sha256 = contract.files["model.keras"]
+        self._model = model
+        self._tapped = keras.Model(model.input, {s.name: model.get_layer(s.name).output for s in contract.stages})
+
+    def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> Pass:
+        """See Network.run."""
+        outputs = self._tapped(tensor, training=False)
+        arrays = {name: np.asarray(outputs[name])[0] for name in {"probabilities", *stages}}
+        return Pass(arrays["probabilities"], arrays)
+
+    def kernel(self, stage: str) -> np.ndarray:
+        """See Network.kernel."""
+        return self._weight(stage, 0)
+
+    def bias(self, stage: str) -> np.ndarray:
+        """See Network.bias."""
+        return self._weight(stage, 1)
+
+    def _weight(self, stage: str, place: int) -> np.ndarray:
+        values: list[np.ndarray] = self._model.get_layer(stage).get_weights()
+        if len(values) <= place:
+            raise KeyError(stage)
+        return values[place]
+
+
+ENGINES: dict[str, type[OnnxNetwork] | type[KerasNetwork]] = {"onnx": OnnxNetwork, "keras": KerasNetwork}
+
+
+def load_all(folder: Path, engine: str) -> dict[str, Network]:
+    """Load every network below `folder` (each folder that holds a contract.json) and let each answer once.
+
+    Raises NetworkError when there is none, or when one of them cannot be served.
+    """
+    networks: dict[str, Network] = {}
+    for path in sorted(folder.glob("*/contract.json")):
+        network: Network = ENGINES[engine](load(path.parent))
+        network.run(np.zeros((1, *network.contract.input_shape), np.float32))
+        networks[network.contract.network] = network
+    if not networks:
+        raise NetworkError(f"no network lies in {folder}: no folder there holds a contract.json")
+    return networks

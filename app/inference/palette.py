@@ -1,0 +1,63 @@
+"""Numbers come in, coloured PNG pictures go out; the same colours everywhere, with zero always at a colour of its own.
+
+Values that cannot be negative run from near-black (zero) through purple and orange to pale yellow. Values of both signs
+run from blue through white (zero) to brown. Both grow steadily in lightness away from zero or towards it, so that they
+are read without telling hues apart, also by people who cannot.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+_SEQUENTIAL = ((10, 9, 28), (72, 28, 110), (180, 62, 92), (248, 160, 62), (255, 249, 205))
+_DIVERGING = ((16, 58, 130), (92, 152, 212), (247, 247, 247), (214, 142, 60), (122, 58, 4))
+
+
+def _ramp(anchors: tuple[tuple[int, int, int], ...]) -> np.ndarray:
+    """Anchors spread evenly over 255 steps, (255, 3) uint8. An odd count, so that the middle one is a colour itself."""
+    places = np.linspace(0, 1, len(anchors))
+    steps = np.linspace(0, 1, 255)
+    return (
+        np.stack([np.interp(steps, places, channel) for channel in zip(*anchors, strict=True)], axis=1)
+        .round()
+        .astype(np.uint8)
+    )
+
+
+SEQUENTIAL = _ramp(_SEQUENTIAL)
+DIVERGING = _ramp(_DIVERGING)
+
+
+def scale(low: float, high: float) -> tuple[float, float, np.ndarray]:
+    """The ends of the colour scale for values from `low` to `high`, and its colours, (255, 3) uint8.
+
+    Without negative values the scale runs from 0 to `high`; with them from -m to m, m being the largest magnitude.
+    """
+    if low >= 0:
+        return 0.0, high or 1.0, SEQUENTIAL
+    largest = max(-low, high)
+    return -largest, largest, DIVERGING
+
+
+def indices(values: np.ndarray, bottom: float, top: float) -> np.ndarray:
+    """Values as places on a colour scale, uint8 from 0 to 254, of the same shape."""
+    places = (values - np.float32(bottom)) * np.float32(254 / (top - bottom))
+    whole: np.ndarray = np.clip(np.rint(places), 0, 254)
+    return whole.astype(np.uint8)
+
+
+def png(places: np.ndarray, colours: np.ndarray, side: int | None = None) -> bytes:
+    """A PNG with one pixel a value, (height, width) uint8 places on `colours`; reduced where a side exceeds `side`."""
+    image = Image.fromarray(np.ascontiguousarray(places))
+    if side and max(image.size) > side:
+        image.thumbnail((side, side), Image.Resampling.BOX)
+    image.putpalette(colours.tobytes())
+    return encode(image)
+
+
+def encode(image: Image.Image) -> bytes:
+    """An image as the bytes of a PNG."""
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=6)
+    return out.getvalue()

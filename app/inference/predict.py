@@ -1,0 +1,122 @@
+"""A photo's bytes come in, an answer goes out. The four steps in order: decode, tensor, network, feature maps."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.errors import InvalidRequest
+from app.inference import heatmap
+from app.inference.decode import MAX_PIXELS, Photo, decode
+from app.inference.feature_maps import FeatureMap, summarize
+from app.inference.network import Network, Pass
+from app.inference.tensor import to_tensor
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an answer should hold. `feature_maps` is thumbnails, summary or none; `stages` empty means all of them;
+    `channels` is how many of the strongest channels of each stage are described.
+    """
+
+    feature_maps: str = "thumbnails"
+    stages: tuple[str, ...] = ()
+    channels: int = 4
+    heatmap: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything that is answered about one photo.
+
+    `probabilities` maps class names to 0..1; `heatmap` is a PNG or None; `size` counts the bytes that came in and
+    `sha256` is theirs; `milliseconds` maps steps to the time they took.
+    """
+
+    label: str
+    verdict: str
+    probabilities: dict[str, float]
+    feature_maps: tuple[FeatureMap, ...]
+    heatmap: bytes | None
+    photo: Photo
+    size: int
+    sha256: str
+    milliseconds: dict[str, float]
+
+
+def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX_PIXELS) -> Answer:
+    """Answer one photo.
+
+    Raises InvalidRequest for a stage that the network does not have, and what `decode` raises.
+    """
+    names = chosen_stages(network, wanted.stages) if wanted.feature_maps != "none" else []
+    tapped = names + (heatmap.stages_needed(network.contract) if wanted.heatmap else [])
+    clock = _Clock()
+    photo, tensor = _tensor(data, network, max_pixels)
+    clock.lap("decode")
+    result = network.run(tensor, dict.fromkeys(tapped))
+    clock.lap("inference")
+    maps = []
+    for name in names:
+        stage = network.contract.stage(name)
+        assert stage is not None  # chosen_stages checked it
+        maps.append(summarize(name, stage.kind, result.stages[name], wanted.channels, wanted.feature_maps == "thumbnails"))
+    clock.lap("feature_maps")
+    picture = None
+    if wanted.heatmap:
+        picture = heatmap.overlay(heatmap.evidence(network, tensor, result.stages), photo.width, photo.height)
+        clock.lap("heatmap")
+    probabilities = dict(zip(network.contract.classes, map(float, result.probabilities), strict=True))
+    return Answer(
+        label=max(probabilities, key=lambda name: probabilities[name]),
+        verdict=network.contract.verdict(probabilities["cat"]),
+        probabilities=probabilities,
+        feature_maps=tuple(maps),
+        heatmap=picture,
+        photo=photo,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        milliseconds=clock.laps,
+    )
+
+
+def raw_stages(data: bytes, network: Network, stages: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> Pass:
+    """What every chosen stage computed for one photo; empty `stages` means all. Raises as `predict` does."""
+    names = chosen_stages(network, stages)
+    _, tensor = _tensor(data, network, max_pixels)
+    result = network.run(tensor, names)
+    return Pass(result.probabilities, {name: result.stages[name] for name in names})
+
+
+def chosen_stages(network: Network, stages: tuple[str, ...]) -> list[str]:
+    """The stages asked for, once each and in the network's order; all of them when none is named.
+
+    Raises InvalidRequest for a name that is not a stage.
+    """
+    known = [stage.name for stage in network.contract.stages]
+    unknown = [name for name in stages if name not in known]
+    if unknown:
+        raise InvalidRequest(
+            f"Network {network.contract.network} has no stage {', '.join(unknown)}; its stages are {', '.join(known)}."
+        )
+    return [name for name in known if name in stages] if stages else known
+
+
+def _tensor(data: bytes, network: Network, max_pixels: int) -> tuple[Photo, np.ndarray]:
+    photo = decode(data, max_pixels)
+    height, width, _ = network.contract.input_shape
+    return photo, to_tensor(photo.image, height, width)
+
+
+class _Clock:
+    """Milliseconds of each step since the one before."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self.laps[step] = round((now - self._last) * 1000, 3)
+        self._last = now

@@ -1,0 +1,122 @@
+"""What a request must pass before it is read: API key, rate limit, size of its body. Plain ASGI, so nothing is buffered."""
+
+import hmac
+import math
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import RateLimited, RequestError, TooLarge, Unauthorized
+from app.problems import response
+from app.settings import Settings
+
+OPEN_PATHS = ("/health/", "/docs", "/openapi.json")
+"""Answered without a key and without counting: probes and documentation."""
+
+
+class Limits:
+    """ASGI middleware that answers 401, 429 and 413 itself."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._keys = [key.encode() for key in settings.api_keys]
+        self._max_bytes = settings.max_bytes
+        self._rate = Rate(settings.rate_limit, clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer with a problem."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            if not scope["path"].startswith(OPEN_PATHS):
+                key = self._admit(headers)
+                self._rate.take(key or (scope["client"] or ("",))[0])
+            self._announced(headers)
+        except RequestError as error:
+            await response(error)(scope, receive, send)
+            return
+        body = _Body(receive, send, self._max_bytes)
+        await self._app(scope, body.receive, body.send)
+        if body.too_large:
+            await response(body.error())(scope, receive, send)
+
+    def _admit(self, headers: Headers) -> str:
+        """The key that was sent, if keys are configured; comparing takes as long for a wrong key as for a right one."""
+        if not self._keys:
+            return ""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        sent = headers.get("x-api-key") or (token if scheme.lower() == "bearer" else "")
+        matches = [hmac.compare_digest(sent.encode(), key) for key in self._keys]
+        if not any(matches):
+            what = "The key that was sent is not one of them" if sent else "No key was sent"
+            raise Unauthorized(f"{what}; send a valid key in the header X-API-Key or as Authorization: Bearer.")
+        return sent
+
+    def _announced(self, headers: Headers) -> None:
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._max_bytes:
+            raise _too_large(f"announces {length}", self._max_bytes)
+
+
+class _Body:
+    """A request's body as it arrives. Once it is over the limit, the application is told that the client went away and
+    whatever it still answers is dropped, so that the middleware can answer 413.
+    """
+
+    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+        self._receive, self._send, self._max_bytes = receive, send, max_bytes
+        self._read = 0
+        self._answering = False
+        self.too_large = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > self._max_bytes and not self._answering:
+            self.too_large = True
+            return {"type": "http.disconnect"}
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.too_large:
+            self._answering = True
+            await self._send(message)
+
+    def error(self) -> TooLarge:
+        return _too_large(f"has sent {self._read} and goes on", self._max_bytes)
+
+
+def _too_large(what: str, most: int) -> TooLarge:
+    return TooLarge(f"The request {what} bytes; at most {most} are accepted.")
+
+
+class Rate:
+    """A token bucket for each client: `per_minute` requests at once, refilled evenly; 0 means no limit."""
+
+    _MOST_CLIENTS = 10_000
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}  # client: (tokens left, seconds of the clock)
+
+    def take(self, client: str) -> None:
+        """Count one request. Raises RateLimited, with the seconds until the next is answered, when none is left."""
+        if not self._per_minute:
+            return
+        now = self._clock()
+        tokens, then = self._buckets.pop(client, (float(self._per_minute), now))
+        tokens = min(float(self._per_minute), tokens + (now - then) * self._per_minute / 60)
+        allowed = tokens >= 1
+        self._buckets[client] = (tokens - allowed, now)  # at the end: the dictionary stays in order of last use
+        if len(self._buckets) > self._MOST_CLIENTS:
+            del self._buckets[next(iter(self._buckets))]
+        if not allowed:
+            wait = math.ceil((1 - tokens) * 60 / self._per_minute)
+            raise RateLimited(
+                f"More than {self._per_minute} requests a minute came; the next is answered in {wait} s.", wait
+            )

@@ -1,0 +1,71 @@
+"""Assembly only: settings come in, the ASGI application goes out. Everything else lives where it is called from here."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app import __version__, problems, schemas
+from app.errors import NetworkError
+from app.limits import Limits
+from app.routes import docs, health, models, predict
+from app.service import Service
+from app.settings import Settings
+
+log = logging.getLogger("catscope")
+
+DESCRIPTION = """Says whether there is a cat in a photo, and shows how it knows.
+
+Send a photo to `POST /predict`: the answer holds the probability of a cat and what every stage of the network saw."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. `settings` are read from the environment unless they are given."""
+    service = Service(settings or Settings.from_environment())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(_load(service))
+        yield
+        loading.cancel()
+        service.workers.close()
+
+    app = FastAPI(
+        title="Catscope", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.service = service
+    app.add_middleware(Limits, settings=service.settings)
+    problems.register(app)
+    for family in (predict, models, health, docs):
+        app.include_router(family.router)
+    docs.mount_assets(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+    return app
+
+
+async def _load(service: Service) -> None:
+    """Load the networks beside the running loop, which answers health checks meanwhile; end the process if that fails."""
+    try:
+        await asyncio.to_thread(service.load)
+        log.info("ready: %s", ", ".join(service.networks))
+    except NetworkError as error:
+        log.critical("%s", error)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: every error is a Problem, also where FastAPI would describe its own shape."""
+    if not app.openapi_schema:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        parts = document["components"]["schemas"]
+        parts["Problem"] = schemas.Problem.model_json_schema()
+        for name in ("HTTPValidationError", "ValidationError"):
+            parts.pop(name, None)
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,102 @@
+"""An error comes in; an RFC 9457 problem goes out. Every answer that is not a success is made here."""
+
+import http
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(error: RequestError) -> dict[str, Any]:
+    """The members of the problem: `type` (a URN that never changes), `title`, `status` and `detail`."""
+    name = "".join(f"-{c.lower()}" if c.isupper() else c for c in type(error).__name__).strip("-")
+    return {"type": f"urn:catscope:problem:{name}", "title": error.title, "status": error.status, "detail": str(error)}
+
+
+def response(error: RequestError) -> Response:
+    """The problem as a response, with Retry-After and WWW-Authenticate where they belong."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == http.HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="catscope"'
+    return JSONResponse(problem(error), error.status, headers, MEDIA_TYPE)
+
+
+def register(app: FastAPI) -> None:
+    """Answer our own errors, FastAPI's and Starlette's all as problems."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestError)
+        return response(error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return response(InvalidRequest(" ".join(_sentence(e) for e in error.errors())))
+
+    async def framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == http.HTTPStatus.NOT_FOUND:
+            return response(NotFound(f"There is nothing at {request.url.path}; /docs lists what there is."))
+        if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = (error.headers or {}).get("Allow", "")
+            answer = response(MethodNotAllowed(f"{request.url.path} does not answer {request.method}, but {allowed}."))
+            answer.headers["Allow"] = allowed
+            return answer
+        return response(InvalidRequest(f"The request body cannot be read: {error.detail}"))
+
+    app.add_exception_handler(RequestError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    """One of pydantic's findings as a sentence that says where, what was received and what is accepted."""
+    where, *path = map(str, error["loc"])
+    name = ".".join(path) or where
+    if error["type"] == "missing":
+        return f"The {'part' if where == 'body' else where + ' parameter'} {name} is missing."
+    received = error.get("input")
+    shown = f" Received was {str(received)[:80]!r}." if isinstance(received, str | int | float) else ""
+    return f"The {where} parameter {name} does not fit: {error['msg']}.{shown}"
+
+
+DOCUMENTED = {
+    401: "API keys are configured and none of them was sent",
+    404: "No such network, or no such stage in the path",
+    413: "More bytes, or more pixels, than the settings allow",
+    415: "Not an image format that is read",
+    422: "The image is broken, a part is missing, or a parameter is out of range",
+    429: "Too many requests; Retry-After says when to come again",
+    503: "Not ready, or too many requests waiting; Retry-After says when to come again",
+    504: "Waited longer than the deadline setting",
+}
+"""What each status means, for the OpenAPI document."""
+
+
+def responses(*statuses: int, success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entries of those statuses, each with its problem and an example, and of 200 where it says more."""
+    entries: dict[int | str, dict[str, Any]] = {200: success} if success else {}
+    return entries | {
+        status: {
+            "description": DOCUMENTED[status],
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "example": {
+                        "type": "urn:catscope:problem:example",
+                        "title": http.HTTPStatus(status).phrase,
+                        "status": status,
+                        "detail": DOCUMENTED[status] + ".",
+                    },
+                }
+            },
+        }
+        for status in statuses
+    }

@@ -1,0 +1,26 @@
+"""GET /health/live and /health/ready: whether the process answers, and whether it can be sent photos."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from app import problems
+from app.errors import Overloaded
+from app.routes import service
+from app.service import Service
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("/live", summary="Is the process alive?")
+async def live() -> dict[str, str]:
+    """Answers as long as the event loop turns; restart the process when it does not."""
+    return {"status": "live"}
+
+
+@router.get("/ready", summary="Can it answer photos?", responses=problems.responses(503))
+async def ready(service: Annotated[Service, Depends(service)]) -> dict[str, str]:
+    """Answers 200 once every network is loaded and has answered once, and 503 before."""
+    if not service.ready:
+        raise Overloaded("The networks are still being loaded.")
+    return {"status": "ready"}

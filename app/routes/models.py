@@ -1,0 +1,69 @@
+"""GET /models and what lies below it: what is served, what it is made of, how well it does."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path
+from fastapi.responses import Response
+
+from app import problems, schemas
+from app.errors import NotFound
+from app.inference import kernels
+from app.routes import service
+from app.service import Service
+
+router = APIRouter(tags=["networks"])
+
+ServiceNeeded = Annotated[Service, Depends(service)]
+NetworkPath = Annotated[str, Path(description="A network's name", openapi_examples={"tutorial": {"value": "tutorial"}})]
+StagePath = Annotated[str, Path(description="A convolution's name", openapi_examples={"first": {"value": "block1_conv"}})]
+
+
+PICTURE = {"description": "A column for each filter, a row for each input channel", "content": {"image/png": {}}}
+
+
+@router.get(
+    "/models",
+    summary="The networks that are served",
+    response_model=schemas.Networks,
+    responses=problems.responses(401, 429, 503),
+)
+async def get_models(service: ServiceNeeded) -> dict[str, Any]:
+    """Lists every network with its size, its input and its measured accuracy."""
+    default = service.network(None).contract.network
+    return {
+        "default": default,
+        "networks": [
+            schemas.network_answer(network, service.records[name]["metrics"]) for name, network in service.networks.items()
+        ],
+    }
+
+
+@router.get(
+    "/models/{network}",
+    summary="Everything about one network",
+    response_model=schemas.NetworkDetail,
+    responses=problems.responses(401, 404, 422, 429, 503),
+)
+async def get_model(service: ServiceNeeded, network: NetworkPath) -> dict[str, Any]:
+    """Answers its stages in order, what was measured of it, and how its training went."""
+    found = service.network(network)
+    records = service.records[network]
+    stages = [schemas.stage_answer(stage) for stage in found.contract.stages]
+    return schemas.network_answer(found, records["metrics"]) | {"stages": stages} | records
+
+
+@router.get(
+    "/models/{network}/kernels/{stage}",
+    summary="A convolution's kernels as a picture",
+    response_class=Response,
+    responses=problems.responses(401, 404, 422, 429, 503, 504, success=PICTURE),
+)
+async def get_kernels(service: ServiceNeeded, network: NetworkPath, stage: StagePath) -> Response:
+    """Draws every trained weight of a convolution on one colour scale: blue below zero, white at zero, brown above."""
+    found = service.network(network)
+    drawable = [s.name for s in found.contract.stages if "convolution" in s.kind]
+    if stage not in drawable:
+        known = found.contract.stage(stage)
+        what = f"is a {known.kind} stage and has no kernels to draw" if known else "is no stage"
+        raise NotFound(f"{stage[:80]!r} {what} of network {network}; its convolutions are: {', '.join(drawable) or 'none'}.")
+    return Response(await service.workers.run(lambda: kernels.picture(found.kernel(stage))), media_type="image/png")

@@ -1,0 +1,136 @@
+"""POST /predict and POST /feature-maps: a photo comes in, an answer or the raw arrays go out."""
+
+import io
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Depends, File, Query, UploadFile
+from fastapi.responses import JSONResponse, Response
+
+from app import problems, schemas
+from app.inference.predict import Wanted, chosen_stages, predict, raw_stages
+from app.routes import service
+from app.service import Service
+
+router = APIRouter(tags=["photos"])
+
+ServiceNeeded = Annotated[Service, Depends(service)]
+Photo = Annotated[UploadFile, File(description="The photo: JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF")]
+NetworkName = Annotated[
+    str | None,
+    Query(
+        description="`cat` (the best), `tutorial` (the chapter's CNN) or `dense` (its ordinary network); see GET /models. "
+        "Left out: the best one that is served.",
+        openapi_examples={
+            "default": {"summary": "the default network", "value": None},
+            "tutorial": {"summary": "the chapter's CNN", "value": "tutorial"},
+            "dense": {"summary": "the chapter's ordinary network", "value": "dense"},
+        },
+    ),
+]
+StageNames = Annotated[
+    list[str],
+    Query(
+        description="Stage names, repeated; none: all stages. GET /models/{network} lists them.",
+        openapi_examples={"all": {"summary": "all stages", "value": []}, "one": {"value": ["block1_relu"]}},
+    ),
+]
+
+EXAMPLE = {
+    "label": "cat",
+    "verdict": "cat",
+    "probabilities": {"cat": 0.9871, "not_cat": 0.0129},
+    "feature_maps": [
+        {
+            "stage": "block1_relu",
+            "kind": "relu",
+            "shape": [50, 50, 16],
+            "min": 0.0,
+            "max": 3.1,
+            "mean": 0.4,
+            "active": 0.62,
+            "channels": [{"index": 2, "mean": 0.9, "peak": 3.1, "thumbnail": "data:image/png;base64,iVBORw0KGgo..."}],
+        }
+    ],
+    "heatmap": None,
+    "image": {"width": 500, "height": 375, "format": "JPEG", "bytes": 48211, "sha256": "9f2b..."},
+    "model": {"network": "tutorial", "version": "1.0.0", "sha256": "c01a...", "input_shape": [100, 100, 3]},
+    "timings_ms": {"decode": 2.1, "inference": 7.9, "feature_maps": 3.0},
+}
+
+
+ARRAYS = {
+    "description": "One float32 array a stage, [height, width, channels] or [n]; `numpy.load` reads them",
+    "content": {"application/x-npz": {"schema": {"type": "string", "format": "binary"}}},
+    "headers": {
+        "X-Probability-Cat": {
+            "description": "The probability of a cat that the same pass gave",
+            "schema": {"type": "number", "minimum": 0, "maximum": 1},
+            "example": 0.9871,
+        }
+    },
+}
+
+
+@router.post(
+    "/predict",
+    summary="Is there a cat in this photo, and what did the network see?",
+    response_model=schemas.Prediction,
+    responses=problems.responses(
+        401, 404, 413, 415, 422, 429, 503, 504, success={"content": {"application/json": {"example": EXAMPLE}}}
+    ),
+)
+async def post_predict(
+    service: ServiceNeeded,
+    file: Photo,
+    network: NetworkName = None,
+    feature_maps: Annotated[
+        Literal["thumbnails", "summary", "none"], Query(description="Pictures and numbers, numbers only, or neither")
+    ] = "thumbnails",
+    stages: StageNames = [],  # noqa: B006  FastAPI copies it; a None default would show as null in Swagger UI
+    channels: Annotated[
+        int, Query(ge=1, le=64, description="How many of the strongest channels of each stage are shown")
+    ] = 4,
+    heatmap: Annotated[bool, Query(description="Also say where in the photo the evidence for a cat lies")] = False,
+) -> Response:
+    """Answers the probability of a cat, a verdict, and what every stage of the network computed on the way.
+
+    The verdict is `unsure` where the probability lies in the band that the network's contract names.
+    """
+    chosen = service.network(network)
+    wanted = Wanted(feature_maps, tuple(stages), channels, heatmap)
+    chosen_stages(chosen, wanted.stages)
+    data = await file.read()
+
+    def work() -> dict[str, Any]:
+        return schemas.prediction(predict(data, chosen, wanted, service.settings.max_pixels), chosen)
+
+    return JSONResponse(await service.workers.run(work))
+
+
+@router.post(
+    "/feature-maps",
+    summary="The raw arrays of every stage, as NumPy reads them",
+    response_class=Response,
+    responses=problems.responses(401, 404, 413, 415, 422, 429, 503, 504, success=ARRAYS),
+)
+async def post_feature_maps(
+    service: ServiceNeeded,
+    file: Photo,
+    network: NetworkName = None,
+    stages: StageNames = [],  # noqa: B006  see post_predict
+) -> Response:
+    """Answers exactly what the network computed, stage by stage, in the pass that gave the probability."""
+    chosen = service.network(network)
+    chosen_stages(chosen, tuple(stages))
+    data = await file.read()
+
+    def work() -> Response:
+        result = raw_stages(data, chosen, tuple(stages), service.settings.max_pixels)
+        arrays: dict[str, Any] = {name: np.ascontiguousarray(values) for name, values in result.stages.items()}
+        out = io.BytesIO()
+        np.savez(out, **arrays)
+        cat = float(result.probabilities[chosen.contract.classes.index("cat")])
+        return Response(out.getvalue(), headers={"X-Probability-Cat": repr(cat)}, media_type="application/x-npz")
+
+    return await service.workers.run(work)

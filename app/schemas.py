@@ -1,0 +1,186 @@
+"""The shapes of answers, with the descriptions and examples that Swagger UI shows."""
+
+import base64
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.inference.contract import Stage
+from app.inference.feature_maps import FeatureMap
+from app.inference.network import Network
+from app.inference.predict import Answer
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 describes it."""
+
+    type: str = Field(description="What kind of problem it is, a name that never changes")
+    title: str = Field(description="The kind of problem in words")
+    status: int = Field(description="The HTTP status code")
+    detail: str = Field(description="What was received and what is accepted")
+
+
+class ChannelAnswer(BaseModel):
+    """One channel of a feature map."""
+
+    index: int = Field(description="The channel's number, from 0", examples=[2])
+    mean: float = Field(description="Its mean value", examples=[0.9])
+    peak: float = Field(description="Its largest value", examples=[3.1])
+    thumbnail: str | None = Field(
+        None, description="A PNG data URI; all of a stage share one colour scale, zero has its colour"
+    )
+
+
+class FeatureMapAnswer(BaseModel):
+    """What one stage computed."""
+
+    stage: str = Field(examples=["block1_relu"])
+    kind: str = Field(examples=["relu"])
+    shape: list[int] = Field(description="[height, width, channels], or [n] for a dense stage", examples=[[50, 50, 16]])
+    min: float = Field(examples=[0.0])
+    max: float = Field(examples=[3.1])
+    mean: float = Field(examples=[0.4])
+    active: float = Field(description="Fraction of values above 0", ge=0, le=1, examples=[0.62])
+    channels: list[ChannelAnswer] = Field(description="The strongest channels by mean magnitude, the strongest first")
+
+
+class ImageAnswer(BaseModel):
+    """The photo that was answered."""
+
+    width: int = Field(description="In pixels, upright", examples=[500])
+    height: int = Field(description="In pixels, upright", examples=[375])
+    format: str = Field(examples=["JPEG"])
+    bytes: int = Field(examples=[48211])
+    sha256: str = Field(description="Of the bytes that came in")
+
+
+class ModelAnswer(BaseModel):
+    """The network that answered."""
+
+    network: str = Field(examples=["tutorial"])
+    version: str = Field(examples=["1.0.0"])
+    sha256: str = Field(description="Of the file that was run: model.onnx, or model.keras under CATSCOPE_ENGINE=keras")
+    input_shape: list[int] = Field(description="[height, width, channels]", examples=[[100, 100, 3]])
+
+
+class Prediction(BaseModel):
+    """The answer to one photo."""
+
+    label: Literal["cat", "not_cat"] = Field(description="The likelier class")
+    verdict: Literal["cat", "not_cat", "unsure"] = Field(
+        description="`unsure` where the probability lies in the network's band"
+    )
+    probabilities: dict[str, float] = Field(description="They sum to 1", examples=[{"cat": 0.9871, "not_cat": 0.0129}])
+    feature_maps: list[FeatureMapAnswer]
+    heatmap: str | None = Field(description="A PNG data URI of the photo's aspect ratio: where the evidence for a cat lies")
+    image: ImageAnswer
+    model: ModelAnswer
+    timings_ms: dict[str, float] = Field(examples=[{"decode": 2.1, "inference": 7.9, "feature_maps": 3.0}])
+
+
+class StageAnswer(BaseModel):
+    """One stage of a network."""
+
+    name: str
+    kind: str
+    shape: list[int]
+    inputs: list[str] = Field(description="The stages it computes from, or `image`")
+    parameters: int = Field(description="How many numbers were trained in it")
+    kernel: list[int] | None = Field(None, description="[height, width] of the filter or window")
+    stride: list[int] | None = None
+    padding: str | None = None
+
+
+class NetworkAnswer(BaseModel):
+    """One network in the list."""
+
+    network: str
+    version: str
+    sha256: str
+    classes: list[str]
+    input_shape: list[int]
+    parameters: int
+    unsure: list[float] = Field(description="The band [low, high] of probabilities of cat that is answered `unsure`")
+    accuracy: dict[str, float] = Field(description="Measured accuracy by set of photos, from metrics.json")
+
+
+class Networks(BaseModel):
+    """What is served."""
+
+    default: str = Field(description="The network that answers when a request names none")
+    networks: list[NetworkAnswer]
+
+
+class NetworkDetail(NetworkAnswer):
+    """Everything about one network."""
+
+    stages: list[StageAnswer]
+    metrics: dict[str, Any] | None = Field(description="metrics.json as training.evaluate wrote it, null if it did not")
+    history: dict[str, Any] | None = Field(description="history.json as training.train wrote it, null if it did not")
+
+
+def prediction(answer: Answer, network: Network) -> dict[str, Any]:
+    """An answer in the shape of `Prediction`; plain values, because checking our own numbers again costs time."""
+    return {
+        "label": answer.label,
+        "verdict": answer.verdict,
+        "probabilities": answer.probabilities,
+        "feature_maps": [_feature_map(feature_map) for feature_map in answer.feature_maps],
+        "heatmap": _data_uri(answer.heatmap),
+        "image": {
+            "width": answer.photo.width,
+            "height": answer.photo.height,
+            "format": answer.photo.format,
+            "bytes": answer.size,
+            "sha256": answer.sha256,
+        },
+        "model": {
+            "network": network.contract.network,
+            "version": network.contract.version,
+            "sha256": network.sha256,
+            "input_shape": network.contract.input_shape,
+        },
+        "timings_ms": answer.milliseconds,
+    }
+
+
+def _feature_map(found: FeatureMap) -> dict[str, Any]:
+    return {
+        "stage": found.stage,
+        "kind": found.kind,
+        "shape": found.shape,
+        "min": found.min,
+        "max": found.max,
+        "mean": found.mean,
+        "active": found.active,
+        "channels": [
+            {"index": c.index, "mean": c.mean, "peak": c.peak}
+            | ({"thumbnail": _data_uri(c.thumbnail)} if c.thumbnail else {})
+            for c in found.channels
+        ],
+    }
+
+
+def _data_uri(png: bytes | None) -> str | None:
+    return None if png is None else "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def network_answer(network: Network, metrics: dict[str, Any] | None) -> dict[str, Any]:
+    """A network in the shape of `NetworkAnswer`."""
+    contract = network.contract
+    sets = (metrics or {}).get("sets", {})
+    return {
+        "network": contract.network,
+        "version": contract.version,
+        "sha256": network.sha256,
+        "classes": contract.classes,
+        "input_shape": contract.input_shape,
+        "parameters": contract.parameters,
+        "unsure": contract.unsure,
+        "accuracy": {name: figures["accuracy"]["value"] for name, figures in sets.items()},
+    }
+
+
+def stage_answer(stage: Stage) -> dict[str, Any]:
+    """A stage in the shape of `StageAnswer`."""
+    return vars(stage)

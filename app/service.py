@@ -1,0 +1,64 @@
+"""What the routes share: the settings, the loaded networks and the workers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from app.errors import NetworkError, NotFound, Overloaded
+from app.inference.network import Network, load_all
+from app.settings import Settings
+from app.workers import Workers
+
+
+class Service:
+    """The running service. It is not ready until `load` has returned."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.workers = Workers(settings.threads, settings.max_waiting, settings.deadline_s)
+        self.networks: dict[str, Network] = {}
+        self.records: dict[str, dict[str, dict[str, Any] | None]] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every network is loaded and has answered once."""
+        return bool(self.networks)
+
+    def load(self) -> None:
+        """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
+        networks = load_all(self.settings.model_dir, self.settings.engine)
+        if self.settings.network and self.settings.network not in networks:
+            raise NetworkError(f"CATSCOPE_NETWORK is {self.settings.network}; there are {', '.join(networks)}")
+        for name, network in networks.items():
+            folder = network.contract.folder
+            self.records[name] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
+        self.networks = networks
+
+    @property
+    def default(self) -> str:
+        """The name of the network that answers when a request names none."""
+        names = (self.settings.network, "cat", "tutorial", *self.networks)
+        return next(name for name in names if name in self.networks)
+
+    def network(self, name: str | None) -> Network:
+        """The network of that name, or the default one for None.
+
+        Raises NotFound for a name that is not served, and Overloaded before the service is ready.
+        """
+        if not self.ready:
+            raise Overloaded("The networks are still being loaded.")
+        name = self.default if name is None else name
+        if name not in self.networks:
+            raise NotFound(f"There is no network {name[:80]!r}; there are {', '.join(self.networks)}.")
+        return self.networks[name]
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """A JSON file that training wrote beside a network, or None where it did not."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise NetworkError(f"{path} is not JSON: {error}") from error
+    return record

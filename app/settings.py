@@ -1,0 +1,83 @@
+"""Every setting of the service in one frozen `Settings`; the environment is read here and nowhere else."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from app.inference.decode import MAX_PIXELS
+
+PREFIX = "CATSCOPE_"
+
+
+def _setting(default: Any, says: str, **more: Any) -> Any:
+    return field(default=default, metadata={"says": says} | more)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The service's settings; each is read from the environment variable CATSCOPE_ plus its name in capitals."""
+
+    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
+    port: int = _setting(8000, "port to listen on", least=0, most=65535)
+    model_dir: Path = _setting(Path("model"), "folder that holds a folder for each network")
+    engine: str = _setting("onnx", "what runs a network: onnx, or keras (needs TensorFlow)", among=("onnx", "keras"))
+    network: str = _setting("", "network that answers when a request names none; empty: cat, else tutorial, else the first")
+    threads: int = _setting(0, "photos worked on at once; 0: one a core", least=0, most=1024)
+    max_bytes: int = _setting(20 * 1024 * 1024, "largest request body in bytes", least=1)
+    max_pixels: int = _setting(MAX_PIXELS, "largest photo in pixels, width x height", least=1)
+    max_waiting: int = _setting(64, "requests that may wait for a thread; more are answered 503", least=0)
+    deadline_s: float = _setting(10.0, "seconds a request may wait and be worked on; longer is answered 504", least=0.001)
+    api_keys: tuple[str, ...] = _setting((), "comma-separated keys, one of which every request must send; empty: none")
+    rate_limit: int = _setting(0, "requests a minute from one key or address; 0: no limit", least=0)
+    log_level: str = _setting("info", "debug, info, warning or error", among=("debug", "info", "warning", "error"))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the settings. Raises ValueError, with one line that names the variable, for a value that does not fit
+        and for a variable that begins with CATSCOPE_ and is no setting.
+        """
+        values: dict[str, Any] = {}
+        names = {PREFIX + f.name.upper(): f for f in fields(cls)}
+        for variable, text in environment.items():
+            if not variable.startswith(PREFIX):
+                continue
+            if variable not in names:
+                raise ValueError(f"{variable} is no setting; the settings are {', '.join(names)}")
+            setting = names[variable]
+            values[setting.name] = _parse(variable, text.strip(), setting.default, setting.metadata)
+        return cls(**values)
+
+    @classmethod
+    def table(cls) -> list[tuple[str, str, str]]:
+        """Each setting as (environment variable, default, what it says), in order; the README and --help show it."""
+        return [(PREFIX + f.name.upper(), _shown(f.default), f.metadata["says"]) for f in fields(cls)]
+
+
+def _shown(default: Any) -> str:
+    return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
+def _parse(variable: str, text: str, default: Any, metadata: Mapping[str, Any]) -> Any:
+    """The text of one variable as the type of its default, within the bounds that its metadata gives."""
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    kind = type(default)
+    if kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            raise ValueError(
+                f"{variable} is {text!r}; it must be {'a whole number' if kind is int else 'a number'}"
+            ) from None
+        least, most = metadata.get("least", number), metadata.get("most", number)
+        if not least <= number <= most:
+            raise ValueError(
+                f"{variable} is {text}; it must be at least {least}" + (f" and at most {most}" if most != number else "")
+            )
+        return number
+    among = metadata.get("among")
+    if among and text not in among:
+        raise ValueError(f"{variable} is {text!r}; it must be one of {', '.join(among)}")
+    return Path(text) if isinstance(default, Path) else text

@@ -1,0 +1,1 @@
+"""From a folder of photos to a trained, measured and exported network under model/."""

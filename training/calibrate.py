@@ -1,0 +1,69 @@
+"""Scores on photos that training never saw come in; the temperature and the `unsure` band go out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+
+@dataclass(frozen=True)
+class Band:
+    """Probabilities of cat from `low` to `high` are answered `unsure`.
+
+    `decided_accuracy` and `unsure` are the two fractions measured on the photos that the band was chosen on.
+    """
+
+    low: float
+    high: float
+    decided_accuracy: float
+    unsure: float
+
+
+def temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The number that scores are divided by for the lowest log loss (Guo et al. 2017, "On Calibration").
+
+    Args:
+        scores: (n, 2) logits.
+        labels: (n,) class indices.
+    """
+
+    def loss(log_t: float) -> float:
+        return float(-log_softmax(scores / np.exp(log_t), axis=1)[np.arange(len(labels)), labels].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def unsure_band(cat: np.ndarray, is_cat: np.ndarray, decided: float, most_unsure: float) -> Band:
+    """The narrowest band that leaves the decided photos right often enough.
+
+    Args:
+        cat: (n,) probabilities of cat, 0..1.
+        is_cat: (n,) bool.
+        decided: the accuracy that the decided photos should have, 0..1.
+        most_unsure: the largest fraction of photos that may be left unsure; where `decided` cannot be had within it,
+            the band with the best accuracy within it is returned.
+    """
+    best = Band(0.5, 0.5, float(((cat > 0.5) == is_cat).mean()), 0.0)
+    if best.decided_accuracy >= decided:
+        return best
+    for low in np.arange(0.01, 0.501, 0.01):
+        for high in np.arange(0.5, 0.991, 0.01):
+            kept = (cat < low) | (cat > high)
+            unsure = 1 - kept.mean()
+            if unsure > most_unsure or not kept.any():
+                continue
+            band = Band(
+                round(float(low), 2), round(float(high), 2), float(((cat > 0.5) == is_cat)[kept].mean()), float(unsure)
+            )
+            if _better(band, best, decided):
+                best = band
+    return best
+
+
+def _better(band: Band, best: Band, decided: float) -> bool:
+    """Reaching the accuracy comes first, then leaving few unsure; short of it, accuracy alone counts."""
+    reaches, reached = band.decided_accuracy >= decided, best.decided_accuracy >= decided
+    if reaches and reached:
+        return band.unsure < best.unsure
+    return reaches or (not reached and band.decided_accuracy > best.decided_accuracy)

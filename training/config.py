@@ -1,0 +1,46 @@
+"""What a training run is made of: one frozen `Recipe` a network, its command, cost and result in the comment above it."""
+
+from dataclasses import dataclass
+
+CLASSES = ("cat", "not_cat")
+"""Class names in the order of every probability vector; also the names of the two folders that hold the photos."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. Angles are in degrees, the other augmentation settings are fractions.
+
+    `patience` counts epochs without a better validation loss before training stops early. `zoom` is the (smallest,
+    largest) magnification, `stretch` the largest change of width against height, `shift` the largest move as a fraction
+    of the side, `grey` and `hide` the share of photos that lose their colour or a part.
+    """
+
+    network: str
+    version: str = "1.0.0"
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    warmup: float = 0.1
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.05
+    patience: int = 8
+    seed: int = 7
+    rotate: float = 15.0
+    zoom: tuple[float, float] = (0.85, 1.35)
+    stretch: float = 0.15
+    shift: float = 0.08
+    light: float = 0.25
+    colour: float = 0.4
+    grey: float = 0.1
+    hide: float = 0.25
+    decided: float = 0.97
+    most_unsure: float = 0.25
+
+
+# python -m training.train --network dense --data photos --out model/dense
+DENSE = Recipe("dense", epochs=30, batch_size=128, learning_rate=5e-4, weight_decay=1e-3)
+
+# python -m training.train --network tutorial --data photos --out model/tutorial
+TUTORIAL = Recipe("tutorial", epochs=20, learning_rate=2e-3)
+
+RECIPES = {recipe.network: recipe for recipe in (DENSE, TUTORIAL)}

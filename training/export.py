@@ -1,0 +1,169 @@
+"""A trained model.keras comes in; model.onnx and contract.json, which the service runs by, go out beside it.
+
+    python -m training.export model/tutorial --data photos
+
+The export is compared with Keras, stage by stage, on real photos below --data, and is not written when it differs.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnxruntime
+from keras import layers
+
+from app.errors import CatscopeError
+from app.inference.contract import Stage
+from app.inference.decode import decode
+from app.inference.tensor import to_tensor
+from training import onnx_graph
+from training.checkpoint import replace
+from training.config import CLASSES
+from training.dataset import photos
+from training.errors import TrainingError, run
+
+TOLERANCE = 1e-4
+"""Largest difference between Keras and the export: of any value in any stage, as a fraction of the stage's largest value
+or of 1, whichever is more; probabilities are thus compared as they are."""
+
+KINDS: dict[type, str] = {
+    layers.Conv2D: "convolution",
+    layers.MaxPooling2D: "pooling",
+    layers.AveragePooling2D: "pooling",
+    layers.ReLU: "relu",
+    layers.Flatten: "flatten",
+    layers.Dense: "dense",
+    layers.Softmax: "probabilities",
+}
+
+
+def main() -> None:
+    """Read the command line and export."""
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="a network's folder, such as model/tutorial")
+    parser.add_argument("--data", required=True, type=Path, help="folder with cat/ and not_cat/ to compare on")
+    parser.add_argument("--photos", type=int, default=64, help="how many photos to compare on (default: 64)")
+    arguments = parser.parse_args()
+    if arguments.photos < 1:
+        raise TrainingError("--photos must be at least 1")
+    contract = export(arguments.folder, arguments.data, arguments.photos)
+    print(json.dumps({name: contract[name] for name in ("network", "version", "parameters", "parity", "files")}, indent=1))
+
+
+def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
+    """Write `folder`/model.onnx and `folder`/contract.json, and return the contract.
+
+    Raises TrainingError when there is no trained network, when a layer cannot be translated, or when the export differs
+    from Keras by more than TOLERANCE; what was there before is then left as it was.
+    """
+    model, history = _trained(folder)
+    stages = describe(model)
+    exported = onnx_graph.build(model, [stage.name for stage in stages])
+    exported.graph.name = history["network"]
+    serialized = exported.SerializeToString(deterministic=True)
+    tensors = _photos(data, count, model.input_shape[1:3])
+    difference, worst = compare(model, serialized, stages, tensors)
+    if not difference <= TOLERANCE:
+        raise TrainingError(
+            f"the export differs from Keras by {difference:.2e} at stage {worst}; at most {TOLERANCE} is accepted, "
+            "and nothing was written"
+        )
+    band = history["calibration"]["band"]
+    contract = {
+        "network": history["network"],
+        "version": history["version"],
+        "classes": list(CLASSES),
+        "input": {"name": "image", "shape": list(model.input_shape[1:]), "range": [0, 255], "resize": "stretch"},
+        "unsure": {"low": band["low"], "high": band["high"]},
+        "parameters": model.count_params(),
+        "parity": {"largest_difference": difference, "stage": worst, "photos": len(tensors), "tolerance": TOLERANCE},
+        "files": {
+            "model.keras": hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest(),
+            "model.onnx": hashlib.sha256(serialized).hexdigest(),
+        },
+        "stages": [{name: value for name, value in asdict(stage).items() if value is not None} for stage in stages],
+    }
+    part = folder / "model.onnx.part"
+    part.write_bytes(serialized)
+    os.replace(part, folder / "model.onnx")
+    replace(folder / "contract.json", json.dumps(contract, indent=1) + "\n")
+    return contract
+
+
+def _trained(folder: Path) -> tuple[keras.Model, dict[str, Any]]:
+    for name in ("model.keras", "history.json"):
+        if not (folder / name).is_file():
+            raise TrainingError(f"{folder} holds no {name}; python -m training.train writes it")
+    try:
+        model = keras.saving.load_model(folder / "model.keras", compile=False)
+        return model, json.loads((folder / "history.json").read_text())
+    except (ValueError, OSError) as error:
+        raise TrainingError(f"{folder} cannot be read: {error}") from error
+
+
+def describe(model: keras.Model) -> list[Stage]:
+    """The stages of a network in order: all its layers but the input and those that only help training."""
+    stages = []
+    for layer in model.layers:
+        kind = next((name for cls, name in KINDS.items() if isinstance(layer, cls)), None)
+        if kind is None:
+            continue
+        sources = [tensor._keras_history.operation.name for tensor in keras.tree.flatten(layer.input)]
+        stages.append(
+            Stage(
+                name=layer.name,
+                kind=kind,
+                shape=tuple(layer.output.shape[1:]),
+                inputs=tuple(sources),
+                parameters=layer.count_params(),
+                kernel=getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None),
+                stride=getattr(layer, "strides", None),
+                padding=getattr(layer, "padding", None),
+            )
+        )
+    return stages
+
+
+def compare(model: keras.Model, serialized: bytes, stages: list[Stage], tensors: list[np.ndarray]) -> tuple[float, str]:
+    """The largest difference between Keras and an ONNX export over all stages and photos, and the stage it was found at."""
+    names = [stage.name for stage in stages]
+    tapped = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    session = onnxruntime.InferenceSession(serialized, providers=["CPUExecutionProvider"])
+    worst, place = 0.0, names[-1]
+    for tensor in tensors:
+        for name, truth, export in zip(
+            names, tapped(tensor, training=False), session.run(names, {"image": tensor}), strict=True
+        ):
+            expected = np.asarray(truth, np.float64)
+            found = export.transpose(0, 2, 3, 1) if export.ndim == 4 else export
+            difference = float(np.abs(expected - found).max() / max(1.0, np.abs(expected).max()))
+            if not difference <= worst:  # so that a NaN is the worst of all
+                worst, place = difference, name
+    return worst, place
+
+
+def _photos(data: Path, count: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """Up to `count` photos as the service would see them, half of each class where there are enough."""
+    found = photos(data)
+    step = max(1, len(found) // count)
+    tensors = []
+    for path, _ in found[::step]:
+        try:
+            tensors.append(to_tensor(decode(path.read_bytes()).image, *size))
+        except (CatscopeError, OSError):
+            continue  # training names broken photos; one less to compare on
+        if len(tensors) == count:
+            break
+    if not tensors:
+        raise TrainingError(f"no photo below {data} can be read to compare on")
+    return tensors
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,40 @@
+"""The network as it trained comes in, the network as it is shipped goes out: the same function in fewer layers.
+
+Rescaling is a factor on the first layer's kernel. Batch normalisation without a scale of its own subtracts the mean and
+divides by a positive deviation, which commutes with max pooling, so it becomes part of the layer before. A temperature
+(Guo et al. 2017) divides the scores. All three end up in kernels and biases, and what people look at is the chapter's
+plain list of layers.
+"""
+
+import keras
+import numpy as np
+
+from training.networks import build
+
+
+def fold(trained: keras.Model, temperature: float = 1.0) -> keras.Model:
+    """The plain network that computes `softmax(trained(x) / temperature)`, up to rounding in float32.
+
+    `trained` is what `build(name, training=True)` made, in its layers' order.
+    """
+    plain = build(trained.name)
+    factor = 1.0
+    kernel = bias = None
+    weighted: keras.layers.Layer | None = None
+    for layer in trained.layers:
+        if isinstance(layer, keras.layers.Rescaling):
+            factor = float(layer.scale)
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            weighted = plain.get_layer(layer.name)
+            kernel, bias = (np.asarray(w, np.float64) for w in layer.get_weights())
+            kernel, factor = kernel * factor, 1.0
+            weighted.set_weights([kernel, bias])
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            if layer.scale or weighted is None or kernel is None or bias is None:
+                raise ValueError(f"{layer.name} cannot be folded: it must follow a weighted layer and have no scale")
+            beta, mean, variance = (np.asarray(w, np.float64) for w in layer.get_weights())
+            deviation = np.sqrt(variance + layer.epsilon)
+            weighted.set_weights([kernel / deviation, (bias - mean) / deviation + beta])
+    scores = plain.get_layer("scores")
+    scores.set_weights([np.asarray(w, np.float64) / temperature for w in scores.get_weights()])
+    return plain

@@ -1,0 +1,18 @@
+"""The networks, one readable list of layers a file; `build` looks one up by its name."""
+
+from collections.abc import Callable
+
+import keras
+
+from training.networks import dense, tutorial
+
+BUILDERS: dict[str, Callable[..., keras.Model]] = {"dense": dense.build, "tutorial": tutorial.build}
+
+
+def build(network: str, training: bool = False) -> keras.Model:
+    """The untrained network of that name.
+
+    With `training=True` it also holds the layers that help training and are folded away afterwards (rescaling, batch
+    normalisation, dropout), under the same stage names; `training.fold` turns the one into the other.
+    """
+    return BUILDERS[network](training=training)

@@ -1,0 +1,142 @@
+"""A Keras network comes in, the same network as an ONNX graph goes out, with every stage as a named output.
+
+It is written layer by layer, so that each node, kernel and bias carries the name of its layer and nothing is added: one
+Keras layer becomes one ONNX node, and only `flatten` needs a second one, because ONNX keeps channels before rows. Stage
+outputs are therefore (n, channels, height, width); `app.inference.network` turns them without copying.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+from keras import layers
+from onnx import TensorProto, helper, numpy_helper
+
+from training.errors import TrainingError
+
+OPSET = 21
+
+
+class Graph:
+    """An ONNX graph under construction: nodes, weights and outputs by the names of the layers they came from."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+
+    def node(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> None:
+        """Append a node whose only output has the node's name."""
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+
+    def weight(self, name: str, values: np.ndarray) -> str:
+        """Store trained numbers and return the name that nodes refer to them by."""
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+
+def build(model: keras.Model, stages: list[str]) -> onnx.ModelProto:
+    """The ONNX model of a functional Keras network: input `image` (n, H, W, 3) float32, outputs `stages`.
+
+    Raises TrainingError for a layer that has no translation here.
+    """
+    graph = Graph()
+    shape = ["n", *model.input_shape[1:]]
+    graph.node("Transpose", ["image"], "image/channels_first", perm=[0, 3, 1, 2])
+    named = {model.inputs[0].name: "image/channels_first"}
+    for layer in model.layers:
+        if isinstance(layer, layers.InputLayer):
+            continue
+        translate = next((f for kind, f in TRANSLATIONS.items() if isinstance(layer, kind)), None)
+        if translate is None:
+            raise TrainingError(f"layer {layer.name} is a {type(layer).__name__}, which has no translation to ONNX here")
+        inputs = [named[tensor.name] for tensor in keras.tree.flatten(layer.input)]
+        named[layer.output.name] = translate(graph, layer, inputs) or layer.name
+    for name in stages:
+        sizes = list(model.get_layer(name).output.shape[1:])
+        sizes = [sizes[2], sizes[0], sizes[1]] if len(sizes) == 3 else sizes
+        graph.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *sizes]))
+    built = helper.make_graph(
+        graph.nodes,
+        model.name,
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        graph.outputs,
+        graph.weights,
+    )
+    opset = [helper.make_opsetid("", OPSET)]
+    exported = helper.make_model(built, opset_imports=opset, ir_version=10, producer_name="catscope")
+    onnx.checker.check_model(exported, full_check=True)
+    return exported
+
+
+def _padding(layer: Any) -> dict[str, Any]:
+    """Keras's "same" puts the odd row or column of padding at the end, which ONNX calls SAME_UPPER."""
+    return {"auto_pad": "SAME_UPPER" if layer.padding == "same" else "VALID"}
+
+
+def _convolution(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    kernel, *bias = layer.get_weights()
+    weights = [graph.weight(f"{layer.name}/kernel", kernel.transpose(3, 2, 0, 1))]
+    weights += [graph.weight(f"{layer.name}/bias", b) for b in bias]
+    graph.node(
+        "Conv",
+        inputs + weights,
+        layer.name,
+        strides=list(layer.strides),
+        kernel_shape=list(layer.kernel_size),
+        dilations=list(layer.dilation_rate),
+        **_padding(layer),
+    )
+
+
+def _pooling(operator: str) -> Callable[[Graph, Any, list[str]], None]:
+    def translate(graph: Graph, layer: Any, inputs: list[str]) -> None:
+        sizes = {"kernel_shape": list(layer.pool_size), "strides": list(layer.strides)}
+        graph.node(operator, inputs, layer.name, **sizes, **_padding(layer))
+
+    return translate
+
+
+def _relu(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    if layer.max_value is not None or layer.negative_slope or layer.threshold:
+        raise TrainingError(f"layer {layer.name} is a ReLU with a ceiling, slope or threshold, which is not translated here")
+    graph.node("Relu", inputs, layer.name)
+
+
+def _flatten(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    if len(layer.input.shape) == 4:
+        graph.node("Transpose", inputs, f"{layer.name}/channels_last", perm=[0, 2, 3, 1])
+        inputs = [f"{layer.name}/channels_last"]
+    graph.node("Flatten", inputs, layer.name)
+
+
+def _dense(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    kernel, bias = layer.get_weights()
+    weights = [graph.weight(f"{layer.name}/kernel", kernel), graph.weight(f"{layer.name}/bias", bias)]
+    graph.node("Gemm", inputs + weights, layer.name)
+
+
+def _softmax(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    graph.node("Softmax", inputs, layer.name, axis=-1)
+
+
+def _dropout(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    """Dropout does nothing outside training: whoever reads it reads what it read."""
+    return inputs[0]
+
+
+Translation = Callable[[Graph, Any, list[str]], str | None]
+
+TRANSLATIONS: dict[type, Translation] = {
+    layers.Conv2D: _convolution,
+    layers.MaxPooling2D: _pooling("MaxPool"),
+    layers.AveragePooling2D: _pooling("AveragePool"),
+    layers.ReLU: _relu,
+    layers.Flatten: _flatten,
+    layers.Dense: _dense,
+    layers.Softmax: _softmax,
+    layers.Dropout: _dropout,
+}
+"""How each kind of layer is written; a function that adds no node returns the name of the tensor that stands for it."""
