@@ -32,6 +32,11 @@ class State:
         """The number of the epoch with the lowest validation loss, counted from 1; 0 before the first."""
         return min(range(len(self.epochs)), key=lambda i: self.epochs[i]["validation_loss"], default=-1) + 1
 
+    @property
+    def shipped(self) -> int:
+        """The number of the epoch whose weights the recipe ships."""
+        return self.best if self.recipe["keep"] == "best" else len(self.epochs)
+
 
 class Checkpoints:
     """The folder `checkpoints` below a network's folder."""

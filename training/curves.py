@@ -8,7 +8,7 @@ from tensorboard.summary import Writer
 
 
 def draw(history: dict[str, Any], path: Path) -> None:
-    """Draw loss and validation accuracy by epoch into a PNG, the best epoch marked."""
+    """Draw loss and validation accuracy by epoch into a PNG, the shipped epoch marked."""
     epochs = history["epochs"]
     numbers = [record["epoch"] for record in epochs]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -20,7 +20,7 @@ def draw(history: dict[str, Any], path: Path) -> None:
     right.plot(numbers, [r["validation_accuracy"] for r in epochs], color="#00549f")
     right.set(xlabel="epoch", ylabel="accuracy", title="validation accuracy")
     for axes in (left, right):
-        axes.axvline(history["best_epoch"], color="#888888", linewidth=1, linestyle=":")
+        axes.axvline(history["shipped_epoch"], color="#888888", linewidth=1, linestyle=":")
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 

@@ -71,8 +71,8 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
         flush=True,
     )
     _epochs(network, recipe, splits, state, checkpoints, batches, out)
-    best = checkpoints.load(state.best)
-    shipped, calibration = _calibrated(best, recipe, splits["calibration"])
+    trained = checkpoints.load(state.shipped)
+    shipped, calibration = _calibrated(trained, recipe, splits["calibration"])
     history = {
         "network": recipe.network,
         "version": recipe.version,
@@ -82,6 +82,7 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Keras {keras.__version__} on {keras.backend.backend()}",
         "seconds": round(state.seconds, 1),
         "best_epoch": state.best,
+        "shipped_epoch": state.shipped,
         "calibration": calibration,
         "epochs": state.epochs,
     }
@@ -92,8 +93,10 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
     checkpoint.replace(out / "history.json", json.dumps(history, indent=1) + "\n")
     curves.draw(history, out / "learning_curves.png")
     checkpoints.remove()
-    record = state.epochs[state.best - 1]
-    print(f"best epoch {state.best} of {len(state.epochs)}: validation accuracy {record['validation_accuracy']:.4f}")
+    record = state.epochs[state.shipped - 1]
+    print(
+        f"shipped is epoch {state.shipped} of {len(state.epochs)}: validation accuracy {record['validation_accuracy']:.4f}"
+    )
     return history
 
 
@@ -185,13 +188,13 @@ def predict_scores(network: keras.Model, pixels: np.ndarray, batch_size: int = 1
     return np.concatenate([np.asarray(network.predict_on_batch(chunk)) for chunk in chunks]).astype(np.float64)
 
 
-def _calibrated(best: keras.Model, recipe: Recipe, split: dataset.Split) -> tuple[keras.Model, dict[str, Any]]:
+def _calibrated(trained: keras.Model, recipe: Recipe, split: dataset.Split) -> tuple[keras.Model, dict[str, Any]]:
     """Fold the network with the temperature that its calibration split asks for, and choose the unsure band there."""
-    scores = predict_scores(best, split.pixels)
+    scores = predict_scores(trained, split.pixels)
     temperature = calibrate.temperature(scores, split.labels)
     cat = softmax(scores / temperature, axis=1)[:, 0]
     band = calibrate.unsure_band(cat, split.labels == 0, recipe.decided, recipe.most_unsure)
-    return fold(best, temperature), {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}
+    return fold(trained, temperature), {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}
 
 
 def _counts(split: dataset.Split) -> dict[str, int]:
