@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help serve test test-docker test-browser check lock train evaluate clean
+.PHONY: help serve test test-docker test-browser test-fresh check lock train evaluate clean
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,13 +15,16 @@ serve: $(VENV)/.serve  ## serve the shipped networks on port 8000
 	$(RUN) -m app
 
 test: $(VENV)/.dev  ## run the tests that need neither root, Docker nor a browser
-	$(RUN) -m pytest -m "not docker and not browser"
+	$(RUN) -m pytest -m "not docker and not browser and not fresh"
 
 test-docker: $(VENV)/.dev  ## build the image, start it with compose, send it a photo
 	$(RUN) -m pytest -m docker
 
 test-browser: $(VENV)/.dev  ## use Swagger UI in Debian's Chromium, with no other host in reach
 	$(RUN) -m pytest -m browser
+
+test-fresh: $(VENV)/.dev  ## clone the repository and serve from the clone, as a stranger would
+	$(RUN) -m pytest -m fresh
 
 check: $(VENV)/.dev  ## lint, formatting and types
 	$(RUN) -m ruff check .

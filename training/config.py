@@ -11,9 +11,10 @@ class Recipe:
     """How a network is trained. Angles are in degrees, the other augmentation settings are fractions.
 
     `patience` counts epochs without a better validation loss before training stops early; `keep` says which epoch's
-    weights are shipped, the "best" by validation loss or the "last" (where validation has too few photos to choose by). `zoom` is the (smallest,
-    largest) magnification, `stretch` the largest change of width against height, `shift` the largest move as a fraction
-    of the side, `grey` and `hide` the share of photos that lose their colour or a part.
+    weights are shipped, the "best" by validation loss or the "last" (where validation has too few photos to choose by).
+    `zoom` is the (smallest, largest) magnification, `stretch` the largest change of width against height, `shift` the
+    largest move as a fraction of the side, `grey` and `hide` the share of photos that lose their colour or a part.
+    `decided` and `most_unsure` are what the `unsure` band is chosen for, see `training.calibrate.unsure_band`.
     """
 
     network: str
@@ -40,7 +41,7 @@ class Recipe:
 
 
 # python -m training.train --network dense --data photos --out model/dense
-DENSE = Recipe("dense", epochs=30, batch_size=128, learning_rate=5e-4, weight_decay=1e-3)
+DENSE = Recipe("dense", epochs=20, batch_size=128, learning_rate=5e-4, weight_decay=1e-3)
 
 # python -m training.train --network tutorial --data photos --out model/tutorial
 TUTORIAL = Recipe("tutorial", epochs=20, learning_rate=2e-3)

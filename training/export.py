@@ -65,7 +65,6 @@ def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
     model, history = _trained(folder)
     stages = describe(model)
     exported = onnx_graph.build(model, [stage.name for stage in stages])
-    exported.graph.name = history["network"]
     serialized = exported.SerializeToString(deterministic=True)
     tensors = _photos(data, count, model.input_shape[1:3])
     difference, worst = compare(model, serialized, stages, tensors)
@@ -76,7 +75,8 @@ def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
         )
     band = history["calibration"]["band"]
     contract = {
-        "network": history["network"],
+        "network": folder.resolve().name,
+        "architecture": history["network"],
         "version": history["version"],
         "classes": list(CLASSES),
         "input": {"name": "image", "shape": list(model.input_shape[1:]), "range": [0, 255], "resize": "stretch"},

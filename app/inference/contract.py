@@ -35,7 +35,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Contract:
-    """A network's promise.
+    """A network's promise. `network` is the name of its folder, under which it is served.
 
     `input_shape` is (height, width, 3): RGB from 0 to 255, stretched to that size. `unsure` is the band (low, high) of
     probabilities of cat, both ends included, in which the verdict is "unsure". `files` maps file names to their SHA-256.
@@ -86,7 +86,7 @@ def load(folder: Path) -> Contract:
     try:
         plain = json.loads(path.read_text())
         return Contract(
-            network=plain["network"],
+            network=folder.resolve().name,
             version=plain["version"],
             classes=tuple(plain["classes"]),
             input_shape=_three(plain["input"]),

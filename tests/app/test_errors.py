@@ -1,11 +1,13 @@
 """The error table of the contract, row by row, over the real application."""
 
+import contextlib
 import threading
 
 import anyio
 import pytest
 from fastapi.testclient import TestClient
 
+from app.errors import DeadlineExceeded
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import encoded, ready_client
@@ -181,12 +183,8 @@ class Busy:
         assert self._held.wait(10)
 
     async def _run(self, hold) -> None:
-        from app.errors import DeadlineExceeded
-
-        try:
+        with contextlib.suppress(DeadlineExceeded):
             await self._workers.run(hold)
-        except DeadlineExceeded:
-            pass
 
     def __exit__(self, *exception: object) -> None:
         self._free.set()

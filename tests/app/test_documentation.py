@@ -1,0 +1,75 @@
+"""/docs and /openapi.json: Swagger UI without another host, with a file picker and an example for each endpoint."""
+
+import re
+
+import pytest
+
+ENDPOINTS = [
+    ("/predict", "post"),
+    ("/feature-maps", "post"),
+    ("/models", "get"),
+    ("/models/{network}", "get"),
+    ("/models/{network}/kernels/{stage}", "get"),
+    ("/health/live", "get"),
+    ("/health/ready", "get"),
+]
+
+
+@pytest.fixture(scope="module")
+def document(client):
+    return client.get("/openapi.json").json()
+
+
+def test_swagger_ui_loads_nothing_from_another_host(client):
+    page = client.get("/docs").text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(links) >= 3
+    assert all(link.startswith("/docs/assets/") for link in links)
+    for link in links:
+        assert client.get(link).status_code == 200
+    assert "SwaggerUIBundle" in client.get("/docs/assets/swagger-ui-bundle.js").text
+
+
+@pytest.mark.parametrize(("path", "method"), ENDPOINTS)
+def test_every_endpoint_is_documented_with_a_summary(document, path, method):
+    assert document["paths"][path][method]["summary"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/feature-maps"])
+def test_a_photo_is_chosen_with_a_file_picker(document, path):
+    body = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    schema = document["components"]["schemas"][body["$ref"].rsplit("/", 1)[-1]]
+    assert schema["required"] == ["file"]
+    file = schema["properties"]["file"]
+    assert file["type"] == "string"
+    assert file.get("format") == "binary" or file.get("contentMediaType") == "application/octet-stream"
+
+
+@pytest.mark.parametrize(("path", "method"), ENDPOINTS)
+def test_every_error_is_documented_as_a_problem(document, path, method):
+    for status, entry in document["paths"][path][method]["responses"].items():
+        if int(status) >= 400:
+            assert entry["content"]["application/problem+json"]["schema"] == {"$ref": "#/components/schemas/Problem"}, status
+
+
+@pytest.mark.parametrize("path", ["/predict", "/feature-maps"])
+def test_a_photos_endpoints_document_the_whole_error_table(document, path):
+    documented = {int(status) for status in document["paths"][path]["post"]["responses"]}
+    assert documented == {200, 401, 404, 413, 415, 422, 429, 503, 504}
+
+
+def test_the_example_of_an_answer_has_the_shape_of_an_answer(client, document, cat_photo):
+    example = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["example"]
+    answer = client.post("/predict", files={"file": cat_photo}).json()
+
+    def shape(value):
+        if isinstance(value, dict):
+            return {key: shape(item) for key, item in value.items()}
+        return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
+
+    assert shape(example) == shape(answer)
+
+
+def test_every_reference_of_the_document_resolves(document):
+    names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert names <= set(document["components"]["schemas"])

@@ -1,0 +1,112 @@
+import asyncio
+import threading
+
+import pytest
+
+from app.errors import DeadlineExceeded, Overloaded, RateLimited
+from app.limits import Rate
+from app.workers import Workers
+
+
+def test_work_returns_what_it_returns_from_another_thread():
+    async def main() -> tuple[int, int]:
+        return await Workers(1, 0, 5).run(threading.get_ident), threading.get_ident()
+
+    worker, loop = asyncio.run(main())
+    assert worker != loop
+
+
+def test_an_error_of_the_work_reaches_the_caller():
+    def fail() -> None:
+        raise KeyError("lost")
+
+    with pytest.raises(KeyError, match="lost"):
+        asyncio.run(Workers(1, 0, 5).run(fail))
+
+
+def test_as_many_calls_as_threads_and_waiting_places_are_taken_and_no_more():
+    async def main() -> None:
+        free = threading.Event()
+        workers = Workers(threads=2, max_waiting=3, deadline_s=5)
+        taken = [asyncio.create_task(workers.run(free.wait)) for _ in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="5 requests"):
+            await workers.run(free.wait)
+        free.set()
+        assert await asyncio.gather(*taken) == [True] * 5
+        assert await workers.run(lambda: "again") == "again"
+
+    asyncio.run(main())
+
+
+def test_a_call_that_waited_too_long_is_never_started():
+    async def main() -> list[str]:
+        free, done = threading.Event(), []
+        workers = Workers(threads=1, max_waiting=5, deadline_s=0.05)
+        held = asyncio.create_task(workers.run(lambda: free.wait(5)))
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceeded):
+            await workers.run(lambda: done.append("late"))
+        with pytest.raises(DeadlineExceeded):
+            await held
+        free.set()
+        workers.close()
+        return done
+
+    assert asyncio.run(main()) == []
+
+
+def test_a_place_stays_taken_until_the_thread_is_really_free():
+    async def main() -> None:
+        free = threading.Event()
+        workers = Workers(threads=1, max_waiting=0, deadline_s=0.05)
+        with pytest.raises(DeadlineExceeded):
+            await workers.run(lambda: free.wait(5))
+        with pytest.raises(Overloaded):
+            await workers.run(lambda: None)
+        free.set()
+        workers.close()
+
+    asyncio.run(main())
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_client_may_send_its_minutes_requests_at_once_and_then_waits_for_the_next():
+    clock = Clock()
+    rate = Rate(30, clock)
+    for _ in range(30):
+        rate.take("a")
+    with pytest.raises(RateLimited) as error:
+        rate.take("a")
+    assert error.value.retry_after == 2
+    clock.now += 2
+    rate.take("a")
+    with pytest.raises(RateLimited):
+        rate.take("a")
+
+
+def test_clients_do_not_take_from_each_other():
+    rate = Rate(1, Clock())
+    rate.take("a")
+    rate.take("b")
+    with pytest.raises(RateLimited):
+        rate.take("a")
+
+
+def test_memory_for_clients_is_bounded():
+    rate = Rate(1, Clock())
+    for number in range(20_000):
+        rate.take(str(number))
+    assert len(rate._buckets) <= 10_000
+
+
+def test_no_limit_means_no_limit():
+    rate = Rate(0, Clock())
+    for _ in range(1000):
+        rate.take("a")
