@@ -25,8 +25,9 @@ def main() -> None:
         sys.exit(f"error: {error}")
     from app.main import create_app
 
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
@@ -34,6 +35,11 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=30,
     )
+    server = uvicorn.Server(config)
+    app.state.service.stop = lambda: setattr(server, "should_exit", True)
+    server.run()
+    if app.state.service.failure or not server.started:
+        sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,8 +61,13 @@ def _check(settings: Settings) -> None:
     folders = sorted(path.parent for path in settings.model_dir.glob("*/contract.json"))
     if not folders:
         raise NetworkError(f"no network lies in {settings.model_dir}: no folder there holds a contract.json")
+    names = []
     for folder in folders:
-        contract.load(folder).verified(f"model.{settings.engine}")
+        found = contract.load(folder)
+        found.verified(f"model.{settings.engine}")
+        names.append(found.network)
+    if settings.network and settings.network not in names:
+        raise NetworkError(f"CATSCOPE_NETWORK is {settings.network}; there are {', '.join(names)}")
 
 
 def _logging(level: str) -> dict[str, object]:

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -56,7 +54,8 @@ async def _load(service: Service) -> None:
         log.info("ready: %s", ", ".join(service.networks))
     except NetworkError as error:
         log.critical("%s", error)
-        os.kill(os.getpid(), signal.SIGTERM)
+        service.failure = str(error)
+        service.stop()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

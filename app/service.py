@@ -1,6 +1,9 @@
 """What the routes share: the settings, the loaded networks and the workers."""
 
 import json
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,19 @@ from app.workers import Workers
 
 
 class Service:
-    """The running service. It is not ready until `load` has returned."""
+    """The running service. It is not ready until `load` has returned.
+
+    `failure` says why the networks could not be loaded, and `stop` then ends the server; whoever runs the server may put
+    a gentler way than a signal there.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.workers = Workers(settings.threads, settings.max_waiting, settings.deadline_s)
         self.networks: dict[str, Network] = {}
         self.records: dict[str, dict[str, dict[str, Any] | None]] = {}
+        self.failure = ""
+        self.stop: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM)
 
     @property
     def ready(self) -> bool:
@@ -27,8 +36,6 @@ class Service:
     def load(self) -> None:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
         networks = load_all(self.settings.model_dir, self.settings.engine)
-        if self.settings.network and self.settings.network not in networks:
-            raise NetworkError(f"CATSCOPE_NETWORK is {self.settings.network}; there are {', '.join(networks)}")
         for name, network in networks.items():
             folder = network.contract.folder
             self.records[name] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}

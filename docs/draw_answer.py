@@ -1,6 +1,6 @@
 """A photo and a running service come in; docs/answer.png, the picture of an answer in the README, goes out.
 
-    .venv/bin/python docs/draw_answer.py PHOTO
+.venv/bin/python docs/draw_answer.py PHOTO
 """
 
 import base64
@@ -31,7 +31,12 @@ def main() -> None:
     sentence = {"cat": "There is a cat in this photo.", "not_cat": "No cat in this photo.", "unsure": "I am not sure."}
     below = original.height + 36
     draw.text((20, below), sentence[answer["verdict"]], INK, ImageFont.load_default(21))
-    draw.text((20, below + 32), f"{percent:.1f} % cat, says network {answer['model']['network']}", QUIET, ImageFont.load_default(15))
+    draw.text(
+        (20, below + 32),
+        f"{percent:.1f} % cat, says network {answer['model']['network']}",
+        QUIET,
+        ImageFont.load_default(15),
+    )
     draw.text((20, below + 54), "orange: where the evidence lies", QUIET, ImageFont.load_default(15))
     for place, stage in enumerate(stages):
         column, row = place // 3, place % 3

@@ -15,12 +15,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 from keras import layers
 
 from app.errors import CatscopeError
 from app.inference.contract import Stage
 from app.inference.decode import decode
+from app.inference.network import import_onnxruntime
 from app.inference.tensor import to_tensor
 from training import onnx_graph
 from training.checkpoint import replace
@@ -134,7 +134,7 @@ def compare(model: keras.Model, serialized: bytes, stages: list[Stage], tensors:
     """The largest difference between Keras and an ONNX export over all stages and photos, and the stage it was found at."""
     names = [stage.name for stage in stages]
     tapped = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    session = onnxruntime.InferenceSession(serialized, providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(serialized, providers=["CPUExecutionProvider"])
     worst, place = 0.0, names[-1]
     for tensor in tensors:
         for name, truth, export in zip(

@@ -5,9 +5,11 @@ Two engines run a network. ONNX Runtime runs `model.onnx`, the export; it is wha
 tests/model/test_parity.py holds them to it.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -45,12 +47,24 @@ class Network(Protocol):
         """A stage's trained bias, (n,) float32. Raises KeyError for a stage without one."""
 
 
+def import_onnxruntime() -> ModuleType:
+    """ONNX Runtime, imported when it is first needed, with its telemetry off.
+
+    Since 1.32 its Linux builds report to their maker unless told not to before the import (its Privacy.md); a service for
+    people's photos tells nobody anything.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    module: ModuleType = onnxruntime
+    return module
+
+
 class OnnxNetwork:
     """A network run by ONNX Runtime, one thread a pass: a CPU does more passes a second side by side than together."""
 
     def __init__(self, contract: Contract) -> None:
-        import onnxruntime  # here, so that engine=keras does not pay for it
-
+        onnxruntime = import_onnxruntime()
         model = contract.verified("model.onnx").read_bytes()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -102,9 +103,22 @@ def test_a_start_that_cannot_be_ends_with_one_clear_line(settings, said):
     assert result.stderr.count("\n") == 1
 
 
-def test_a_damaged_network_stops_the_start_with_one_clear_line(model_dir, tmp_path):
-    import shutil
+def test_a_default_network_that_is_not_there_stops_the_start(model_dir):
+    result = run(model_dir=model_dir, network="lion")
+    assert result.returncode == 1
+    assert result.stderr == "error: CATSCOPE_NETWORK is lion; there are dense, tutorial\n"
 
+
+def test_a_network_that_cannot_be_loaded_ends_the_process_with_the_reason(model_dir, tmp_path):
+    shutil.copytree(model_dir, tmp_path / "model")
+    (tmp_path / "model" / "dense" / "metrics.json").write_text("{")
+    result = run(model_dir=tmp_path / "model")
+    assert result.returncode == 1
+    assert "metrics.json is not JSON" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_damaged_network_stops_the_start_with_one_clear_line(model_dir, tmp_path):
     shutil.copytree(model_dir, tmp_path / "model")
     (tmp_path / "model" / "dense" / "model.onnx").write_bytes(b"damaged")
     result = run(model_dir=tmp_path / "model")

@@ -13,10 +13,10 @@ What the exported network computes must be what comes out on paper.
 
 import keras
 import numpy as np
-import onnxruntime
 import pytest
 from keras import layers
 
+from app.inference.network import import_onnxruntime
 from training import onnx_graph
 
 IMAGE = [[0, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 1, 0], [0, 0, 1, 0, 0]]
@@ -52,7 +52,7 @@ def computed(*steps: layers.Layer, filters: dict[str, list[list[int]]]) -> np.nd
     kernel = np.stack([np.array(f, np.float32) for f in filters.values()], axis=-1)[:, :, np.newaxis, :]
     steps[0].set_weights([kernel, np.zeros(kernel.shape[-1], np.float32)])
     last = steps[-1].name
-    session = onnxruntime.InferenceSession(onnx_graph.build(model, [last]).SerializeToString())
+    session = import_onnxruntime().InferenceSession(onnx_graph.build(model, [last]).SerializeToString())
     image = np.array(IMAGE, np.float32)[np.newaxis, :, :, np.newaxis]
     (answer,) = session.run([last], {"image": image})
     truth = np.asarray(model(image))

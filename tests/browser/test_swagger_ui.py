@@ -66,8 +66,8 @@ def try_out(page, operation: str):
 
 def answer_of(block) -> str:
     block.locator("button.execute").click()
-    block.locator(".live-responses-table .response-col_status").wait_for(timeout=20_000)
-    return block.locator(".live-responses-table .response-col_status").inner_text()
+    block.locator(".live-responses-table .response .response-col_status").wait_for(timeout=20_000)
+    return block.locator(".live-responses-table .response .response-col_status").inner_text()
 
 
 def test_predict_can_be_tried_out_with_a_real_file(page):

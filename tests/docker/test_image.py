@@ -1,0 +1,243 @@
+"""The image and the compose file, as people run them; everything that needs a Docker engine."""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import skimage.data
+from PIL import Image
+
+from app.settings import Settings
+
+pytestmark = pytest.mark.docker
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "catscope:test"
+HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true")
+MOST_ADDED_BYTES = 230 * 1000 * 1000
+SERVED = {"model.onnx", "contract.json", "metrics.json", "history.json"}
+SET_BY_IMAGE = {"CATSCOPE_HOST", "CATSCOPE_PORT", "CATSCOPE_MODEL_DIR", "CATSCOPE_ENGINE"}
+
+
+def test_a_photo_gets_probabilities_that_sum_to_one(url: str, cat: bytes) -> None:
+    assert sum(post(url, cat).json()["probabilities"].values()) == pytest.approx(1)
+
+
+def test_a_photo_gets_feature_maps(url: str, cat: bytes) -> None:
+    assert all(found["channels"][0]["thumbnail"] for found in post(url, cat).json()["feature_maps"])
+
+
+def test_a_photo_that_is_spooled_to_disk_is_answered_on_a_read_only_file_system(url: str, large_cat: bytes) -> None:
+    assert post(url, large_cat).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/assets/swagger-ui-bundle.js", "/openapi.json", "/models"])
+def test_what_is_served_beside_photos_is_in_the_image(url: str, path: str) -> None:
+    assert httpx2.get(url + path, trust_env=False).status_code == 200
+
+
+def test_the_service_is_process_1(running: str) -> None:
+    assert docker("exec", running, "cat", "/proc/1/cmdline").split("\0")[:3] == ["python", "-m", "app"]
+
+
+def test_the_service_is_not_root(running: str) -> None:
+    user_ids = re.search(r"^Uid:\s+(.*)$", docker("exec", running, "cat", "/proc/1/status"), re.MULTILINE)
+    assert user_ids
+    assert user_ids[1].split() == ["10001"] * 4
+
+
+@pytest.mark.parametrize("package", ["tensorflow", "keras", "onnx", "pytest", "training", "tests"])
+def test_what_only_training_and_tests_need_is_not_in_the_image(running: str, package: str) -> None:
+    code = f"import importlib.util; print(importlib.util.find_spec({package!r}))"
+    assert docker("exec", running, "python", "-c", code) == "None"
+
+
+def test_of_the_networks_only_what_is_served_is_in_the_image(running: str) -> None:
+    files = docker("exec", running, "find", "model", "-type", "f").splitlines()
+    assert {Path(file).name for file in files} <= SERVED
+
+
+def test_the_image_adds_at_most_230_mb_to_its_base(image: str) -> None:
+    named = re.search(r"^ARG PYTHON_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert named
+    if run("docker", "image", "inspect", named[1], check=False).returncode:
+        docker("pull", "--quiet", named[1])  # BuildKit keeps to itself a base that it pulled
+    whole, base = (int(docker("image", "inspect", "--format", "{{.Size}}", name)) for name in (image, named[1]))
+    assert whole - base <= MOST_ADDED_BYTES
+
+
+def test_the_image_says_which_version_it_holds(image: str) -> None:
+    label = docker("image", "inspect", "--format", '{{index .Config.Labels "org.opencontainers.image.version"}}', image)
+    assert label == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_onnx_runtime_prepares_no_report_to_its_maker(running: str) -> None:
+    """Where it does, it leaves a number for this machine and a database of events in its cache."""
+    load = "import onnxruntime as o; o.InferenceSession('model/tutorial/model.onnx', providers=['CPUExecutionProvider'])"
+    docker("exec", "--env", "XDG_CACHE_HOME=/tmp", running, "python", "-c", load)
+    assert docker("exec", running, "find", "/tmp", "-type", "f") == ""
+
+
+@pytest.mark.parametrize("port", ["8000", "9000"])
+def test_the_health_check_finds_the_service_on_the_port_that_is_set(image: str, port: str) -> None:
+    with container("--env", f"CATSCOPE_PORT={port}", "--health-interval", "1s") as name:
+        wait_until(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", name) == "healthy", "healthy")
+
+
+def test_the_health_check_fails_while_nothing_answers(image: str) -> None:
+    check = docker("image", "inspect", "--format", '{{join .Config.Healthcheck.Test "\\n"}}', image).splitlines()
+    asked = run("docker", "run", "--rm", *HARDENED, "--entrypoint", check[1], image, *check[2:], check=False)
+    assert asked.returncode == 1
+
+
+def test_docker_stop_ends_the_service_with_0_within_its_grace_time(image: str) -> None:
+    with container() as name:
+        wait_until(lambda: is_ready(url_of(name)), "the service is ready")
+        docker("stop", "--time", "10", name)  # 137 if it had to be killed
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0"
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--tmpfs", "/catscope/model"), "error: no network lies in model"),
+        (("--env", "CATSCOPE_MODEL_DIR=/nowhere"), "error: no network lies in /nowhere"),
+        (("--env", "CATSCOPE_NETWORK=lion"), "error: CATSCOPE_NETWORK is lion"),
+    ],
+    ids=["empty folder", "no folder", "unknown network"],
+)
+def test_a_start_without_its_network_ends_with_one_line(image: str, options: tuple[str, ...], line: str) -> None:
+    ended = run("docker", "run", "--rm", *HARDENED, *options, image, check=False)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith(line)
+
+
+def test_compose_builds_the_service_and_starts_it(composed: str, cat: bytes) -> None:
+    assert post(composed, cat).status_code == 200
+
+
+def test_compose_leaves_the_service_room_for_an_upload_that_is_spooled(composed: str, large_cat: bytes) -> None:
+    assert post(composed, large_cat).status_code == 200
+
+
+def test_compose_hands_on_every_setting_that_the_image_leaves_open() -> None:
+    handed_on = re.findall(r"^ +- (CATSCOPE_\w+)", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
+    assert set(handed_on) == {name for name, _, _ in Settings.table()} - SET_BY_IMAGE
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    if not shutil.which("docker"):
+        pytest.skip("there is no docker here")
+    if run("docker", "info", check=False).returncode:
+        pytest.skip("docker info fails: no engine answers")
+
+
+@pytest.fixture(scope="session")
+def image(engine: None) -> str:
+    run("docker", "build", "--tag", IMAGE, ".", timeout_s=900)
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def running(image: str) -> Iterator[str]:
+    """The id of a container that is ready, shared by the tests that leave it as it is."""
+    with container() as name:
+        wait_until(lambda: is_ready(url_of(name)), "the service is ready")
+        yield name
+
+
+@pytest.fixture(scope="session")
+def url(running: str) -> str:
+    return url_of(running)
+
+
+@pytest.fixture(scope="session")
+def composed(engine: None) -> Iterator[str]:
+    """The URL of the service as compose starts it, with a project's name and a port that nothing else has."""
+    plugin = run("docker", "compose", "version", check=False).returncode == 0
+    if not plugin and not shutil.which("docker-compose"):
+        pytest.skip("there is no docker compose here")
+    compose = (*(("docker", "compose") if plugin else ("docker-compose",)), "--project-name", "catscope-test")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = "{}:{}".format(*probe.getsockname())
+    try:
+        run(*compose, "up", "--build", "--detach", timeout_s=900, PUBLISH=address)
+        wait_until(lambda: is_ready(f"http://{address}"), "the service is ready")
+        yield f"http://{address}"
+    finally:
+        run(*compose, "down", "--rmi", "local", "--volumes", check=False)
+
+
+@pytest.fixture(scope="session")
+def cat() -> bytes:
+    """scikit-image's photo of a cat: PNG, 451 x 300."""
+    return (Path(skimage.data.data_dir) / "chelsea.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def large_cat(cat: bytes) -> bytes:
+    """The same cat as a BMP of 902 x 600 pixels, 1.6 MB: more than an upload may have to stay in memory."""
+    out = io.BytesIO()
+    Image.open(io.BytesIO(cat)).resize((902, 600)).save(out, "BMP")
+    return out.getvalue()
+
+
+@contextlib.contextmanager
+def container(*options: str) -> Iterator[str]:
+    """The id of a container of the image, which is removed afterwards."""
+    name = docker("run", "--detach", "--publish", "127.0.0.1::8000", *HARDENED, *options, IMAGE)
+    try:
+        yield name
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+def post(url: str, photo: bytes) -> httpx2.Response:
+    return httpx2.post(f"{url}/predict", files={"file": photo}, timeout=30, trust_env=False)
+
+
+def url_of(name: str) -> str:
+    return f"http://{docker('port', name, '8000').splitlines()[0]}"
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/health/ready", timeout=2, trust_env=False).status_code == 200
+    except httpx2.TransportError:  # the port is not open yet
+        return False
+
+
+def wait_until(done: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < end, f"{what}: not after {timeout_s:g} s"
+        time.sleep(0.1)
+
+
+def docker(*arguments: str) -> str:
+    """What docker writes to standard output, stripped; the test fails where docker does."""
+    return run("docker", *arguments).stdout.strip()
+
+
+def run(*command: str, check: bool = True, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the repository's root, with BuildKit, which compose 1.29 and engine 20.10 must be asked for."""
+    buildkit = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | buildkit | environment, capture_output=True, text=True, timeout=timeout_s
+    )
+    if check and done.returncode:
+        pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+    return done

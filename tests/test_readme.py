@@ -1,0 +1,204 @@
+"""The README's commands are run, and its figures are those of the committed results."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import h5py
+import httpx2
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.settings import Settings
+from tests.conftest import CHELSEA
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^\$ (.+)$", README, re.M)
+PYTHON = ".venv/bin/python"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory, photo_folder) -> Path:
+    """The tracked files in a folder of their own, with this checkout's virtual environment and some photos in photos/."""
+    folder = tmp_path_factory.mktemp("readme") / "catscope"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    shutil.copytree(photo_folder, folder / "photos")
+    for name in ("val-pets", "val-breeds", "val-objects", "val-wild"):
+        (folder / "photos" / name).symlink_to(photo_folder)
+    (folder / "catvnoncat").mkdir()
+    for part, count in (("train", 160), ("test", 4)):
+        write_course_set(folder / "catvnoncat", part, photo_folder, count)
+    shutil.copy2(CHELSEA, folder / "cat.png")
+    return folder
+
+
+def write_course_set(folder: Path, part: str, photos: Path, count: int) -> None:
+    """An HDF5 file of the course set's layout; each image has a number drawn into a corner, so that all are different."""
+    paths = [sorted((photos / ("cat" if n % 2 else "not_cat")).iterdir())[n // 2 % 60] for n in range(count)]
+    images = np.stack([np.asarray(Image.open(path).resize((64, 64))) for path in paths])
+    images[:, 0, 0, 0] = np.arange(count)
+    with h5py.File(folder / f"{part}_catvnoncat.h5", "w") as file:
+        file[f"{part}_set_x"], file[f"{part}_set_y"] = images, np.arange(count) % 2
+
+
+def run(command: str, folder: Path, **environment: str) -> str:
+    result = subprocess.run(
+        shlex.split(command),
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+ELSEWHERE = {
+    "make test": "is what runs this test",
+    "docker compose up --build": "is run by tests/docker/test_image.py",
+}
+# What a command gets appended here: one epoch instead of many, and no download.
+APPENDED = {
+    f"{PYTHON} -m training.fetch oxford-pets --out photos": "--help",
+    f"{PYTHON} -m training.train --network tutorial --data photos --out model/mine": "--epochs 1",
+    f"{PYTHON} -m training.export model/mine --data photos": "",
+    f"{PYTHON} -m training.evaluate model/mine --set mine=photos": "",
+    f"{PYTHON} benchmarks/start.py": "",
+    "make evaluate DATA=photos": "",
+}
+CURL = 'curl -s -F file=@cat.png "localhost:8000/predict?stages=block5_relu&channels=1&feature_maps=summary"'
+COURSE_SET = f"{PYTHON} -m training.catvnoncat --h5 catvnoncat --out build/catvnoncat --report benchmarks/catvnoncat.json"
+
+
+def test_every_command_of_the_readme_is_known_here():
+    assert sorted(COMMANDS) == sorted([*ELSEWHERE, *APPENDED, "make serve", CURL, COURSE_SET])
+
+
+def test_make_serve_and_the_curl_give_the_answer_that_the_readme_shows(checkout):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    process = subprocess.Popen(
+        ["make", "serve"], cwd=checkout, env=os.environ | {"CATSCOPE_PORT": port}, start_new_session=True
+    )
+    try:
+        for _ in range(1200):
+            try:
+                if httpx2.get(f"http://localhost:{port}/health/ready").status_code == 200:
+                    break
+            except httpx2.TransportError:
+                pass
+            assert process.poll() is None
+            time.sleep(0.05)
+        answer = json.loads(run(CURL.replace("8000", port), checkout))
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+    shown = json.loads(re.search(r"```json\n(.*?)```", README, re.S)[1])
+    assert shown.pop("timings_ms").keys() == answer.pop("timings_ms").keys()
+    for found, expected in ((answer, shown), (answer["feature_maps"][0], shown["feature_maps"][0])):
+        for name, value in expected.items():
+            if isinstance(value, float) or name == "probabilities":
+                assert found[name] == pytest.approx(value, rel=1e-3, abs=1e-4)
+            elif name not in ("feature_maps", "channels"):
+                assert found[name] == value
+    assert answer["feature_maps"][0]["channels"][0]["index"] == shown["feature_maps"][0]["channels"][0]["index"]
+
+
+@pytest.mark.parametrize("command", APPENDED)
+def test_a_command_of_the_readme_works(checkout, command):
+    run(f"{command} {APPENDED[command]}", checkout)
+
+
+def test_the_course_sets_command_works(checkout):
+    checkpoints = checkout / "build" / "catvnoncat" / "seed-1"
+    run(f"{COURSE_SET} --seeds 1", checkout)
+    assert (checkpoints / "model.keras").is_file()
+    assert json.loads((checkout / "benchmarks" / "catvnoncat.json").read_text())["test_accuracy"]
+
+
+def test_what_the_readme_trained_is_served_under_its_name(checkout):
+    contract = json.loads((checkout / "model" / "mine" / "contract.json").read_text())
+    assert contract["network"] == "mine"
+
+
+def test_the_table_of_settings_is_the_real_one():
+    rows = re.findall(r"^\| `(CATSCOPE_\w+)` \| (.*?) \| (.*) \|$", README, re.M)
+    assert [(name, default.strip("`"), says) for name, default, says in rows] == [
+        (name, default or "none", says) for name, default, says in Settings.table()
+    ]
+
+
+def test_the_tables_of_figures_are_those_of_metrics_json():
+    from training.evaluate import table
+
+    results = {name: json.loads((ROOT / "model" / name / "metrics.json").read_text()) for name in ("tutorial", "dense")}
+    assert table(results) in README
+    assert table(results) in (ROOT / "model" / "README.md").read_text()
+
+
+def test_the_figures_of_the_course_set_are_those_that_were_measured():
+    report = json.loads((ROOT / "benchmarks" / "catvnoncat.json").read_text())
+    said = f"{report['mean']:.3f} on average over {len(report['test_accuracy'])} seeds, from {report['lowest']:.2f} to {report['highest']:.2f}"
+    assert said in " ".join(README.split())
+    assert report["mean"] > 0.80
+
+
+def test_the_figures_of_the_start_are_those_that_were_measured():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("start", ROOT / "benchmarks" / "start.py")
+    start = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(start)
+    result = json.loads((ROOT / "benchmarks" / "start.json").read_text())
+    assert start.table(result) in README
+    assert result["seconds_to_ready"]["median"] < 1.5
+    assert result["resident_megabytes"]["value"] < 250
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+@pytest.mark.fresh
+def test_a_stranger_clones_types_make_serve_and_gets_an_answer(tmp_path):
+    clone = tmp_path / "catscope"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    process = subprocess.Popen(
+        ["make", "serve"], cwd=clone, env=os.environ | {"CATSCOPE_PORT": port}, start_new_session=True
+    )
+    try:
+        for _ in range(4000):
+            try:
+                if httpx2.get(f"http://localhost:{port}/health/ready").status_code == 200:
+                    break
+            except httpx2.TransportError:
+                pass
+            assert process.poll() is None
+            time.sleep(0.1)
+        answer = httpx2.post(f"http://localhost:{port}/predict", files={"file": CHELSEA.read_bytes()}).json()
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+    assert answer["label"] == "cat"
+    assert not list((clone / ".venv").glob("lib/*/site-packages/tensorflow")), "serving installs no TensorFlow"
