@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training import fetch
+from training import download, fetch
 from training.errors import TrainingError, run
 from training.fetch import Archive, Source
 
@@ -53,7 +53,7 @@ class Publisher:
 @pytest.fixture
 def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     """A running server; attempts follow one another at once."""
-    monkeypatch.setattr(fetch, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(download, "WAITS", (0.0, 0.0))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     known = Publisher()
 
@@ -333,13 +333,13 @@ def test_a_server_in_trouble_is_asked_again(publisher: Publisher, tmp_path: Path
 
 
 def test_a_server_that_stays_in_trouble_is_given_up(publisher: Publisher, tmp_path: Path) -> None:
-    publisher.script = [("status", 503)] * (1 + len(fetch.WAITS))
+    publisher.script = [("status", 503)] * (1 + len(download.WAITS))
     with pytest.raises(TrainingError, match="the server answered 503 Service Unavailable; the same command goes on"):
         fetch.fetch(dogs_vs_cats(publisher), tmp_path)
 
 
 def test_attempts_are_counted_anew_after_progress(publisher: Publisher, tmp_path: Path) -> None:
-    trouble = [("status", 503)] * len(fetch.WAITS)
+    trouble = [("status", 503)] * len(download.WAITS)
     publisher.script = [*trouble, ("cut", 500), *trouble[1:]]
     fetch.fetch(dogs_vs_cats(publisher), tmp_path)
     assert laid_out(tmp_path) == PETS_LAID_OUT
@@ -356,8 +356,8 @@ def test_each_further_attempt_waits_as_written_down(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(fetch, "WAITS", (1.0, 2.0))
-    monkeypatch.setattr("training.fetch.time.sleep", waited.append)
+    monkeypatch.setattr(download, "WAITS", (1.0, 2.0))
+    monkeypatch.setattr("training.download.time.sleep", waited.append)
     publisher.script = [("status", 503)] * 2
     fetch.fetch(dogs_vs_cats(publisher), tmp_path)
     assert waited == [1.0, 2.0]
@@ -614,7 +614,7 @@ def test_the_end_gives_the_next_command(
     publisher: Publisher, command: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = command(dogs_vs_cats(publisher), folder="my photos")
-    next_command = f"next: python -m training.train --network tutorial --data {shlex.quote(str(out))} --out model/tutorial\n"
+    next_command = f"next: python -m training.train --network tutorial --data {shlex.quote(str(out))} --out model/mine\n"
     assert next_command in capsys.readouterr().out
 
 
