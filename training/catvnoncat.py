@@ -7,7 +7,6 @@ calibration as always) and is measured once, on the 50 images of test_catvnoncat
 published with 80 %. A run that was stopped goes on when the same command is given again.
 """
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +21,13 @@ from app.inference.tensor import to_pixels
 from training import checkpoint
 from training.config import CATVNONCAT, CLASSES
 from training.dataset import photos
-from training.errors import TrainingError, run
+from training.errors import Parser, TrainingError, run
 from training.train import predict_scores, train
 
 
 def main() -> None:
     """Read the command line, train every seed, print and write the report."""
-    parser = argparse.ArgumentParser(prog="python -m training.catvnoncat", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m training.catvnoncat", description=__doc__.split("\n")[0])
     parser.add_argument("--h5", required=True, type=Path, help="folder with train_catvnoncat.h5 and test_catvnoncat.h5")
     parser.add_argument("--out", required=True, type=Path, help="folder for the unpacked images and a folder a seed")
     parser.add_argument("--report", type=Path, help="JSON file to write the figures to (default: OUT/report.json)")

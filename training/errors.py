@@ -1,11 +1,21 @@
 """What can go wrong with a training command, and how it is said: one line on standard error and a non-zero exit."""
 
+import argparse
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class TrainingError(Exception):
     """A command cannot go on; `str(error)` is one sentence for the person who typed it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose mistakes are answered in one line; --help shows the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with 2 and the line."""
+        self.exit(2, f"error: {message}; --help says what there is\n")
 
 
 def run(command: Callable[[], None]) -> None:

@@ -6,7 +6,6 @@ Each set is a folder that holds cat/ and not_cat/. Photos take the way they take
 same resizing, model.onnx. Besides each set, all of them pooled, and the sets in every guise, are measured.
 """
 
-import argparse
 import json
 import os
 import shlex
@@ -29,7 +28,7 @@ from app.inference.tensor import to_tensor
 from training import pictures
 from training.checkpoint import replace
 from training.dataset import photos
-from training.errors import TrainingError, run
+from training.errors import Parser, TrainingError, run
 from training.metrics import Figure, figures, share
 
 POOLED = "pooled"
@@ -46,7 +45,7 @@ class Measured:
 
 def main() -> None:
     """Read the command line, measure, print the table."""
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m training.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("networks", nargs="+", type=Path, help="folders of exported networks, such as model/tutorial")
     parser.add_argument(
         "--set", dest="sets", action="append", required=True, metavar="NAME=DIR", help="photos to measure on"

@@ -5,7 +5,6 @@
 The export is compared with Keras, stage by stage, on real photos below --data, and is not written when it differs.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from training import onnx_graph
 from training.checkpoint import replace
 from training.config import CLASSES
 from training.dataset import photos
-from training.errors import TrainingError, run
+from training.errors import Parser, TrainingError, run
 
 TOLERANCE = 1e-4
 """Largest difference between Keras and the export: of any value in any stage, as a fraction of the stage's largest value
@@ -45,7 +44,7 @@ KINDS: dict[type, str] = {
 
 def main() -> None:
     """Read the command line and export."""
-    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m training.export", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="a network's folder, such as model/tutorial")
     parser.add_argument("--data", required=True, type=Path, help="folder with cat/ and not_cat/ to compare on")
     parser.add_argument("--photos", type=int, default=64, help="how many photos to compare on (default: 64)")

@@ -28,7 +28,7 @@ from PIL import Image
 from app.inference.decode import FORMATS
 from training.config import CLASSES
 from training.download import Archive, bar, download, in_one_line
-from training.errors import TrainingError, run
+from training.errors import Parser, TrainingError, run
 
 SPECIES_LIST = "annotations/list.txt"
 """In Oxford's annotations; a photo a line: name without .jpg, class id 1..37, species, breed id. Comments begin with #."""
@@ -104,7 +104,7 @@ class Fetched:
 
 def main() -> None:
     """Read the command line, fetch, and say what lies where."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m training.fetch",
         description=__doc__.split("\n")[0],
         epilog="\n\n".join(_about(source) for source in SOURCES.values()),

@@ -7,7 +7,6 @@
 epoch, the calibration), learning_curves.png, and logs/ for TensorBoard.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -25,14 +24,14 @@ from training import calibrate, checkpoint, curves, dataset
 from training.augment import augment
 from training.checkpoint import Checkpoints, State
 from training.config import CLASSES, RECIPES, Recipe
-from training.errors import TrainingError, run
+from training.errors import Parser, TrainingError, run
 from training.fold import fold
 from training.networks import build
 
 
 def main() -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m training.train", description=__doc__.split("\n")[0])
     parser.add_argument("--network", required=True, choices=sorted(RECIPES), help="which network to train")
     parser.add_argument("--data", required=True, type=Path, help="folder that holds cat/ and not_cat/ with photos")
     parser.add_argument("--out", required=True, type=Path, help="folder to write the network to, such as model/tutorial")
