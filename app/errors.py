@@ -11,7 +11,8 @@
     │   │   └── BrokenImage    422   an image format that is read, but this file is broken
     │   ├── RateLimited        429   too many requests from one client; carries `retry_after`
     │   ├── Overloaded         503   not ready, or too many requests waiting; carries `retry_after`
-    │   └── DeadlineExceeded   504   waited longer than the deadline setting
+    │   ├── DeadlineExceeded   504   waited longer than the deadline setting
+    │   └── Unforeseen         500   a mistake of ours, never of the client's
     └── NetworkError                 a folder under model/ cannot be served; stops the start, is never answered
 
 Each `RequestError` becomes one RFC 9457 problem: `type` is a name within Catscope's documentation, `title` the class of
@@ -106,6 +107,13 @@ class DeadlineExceeded(RequestError):
 
     status = 504
     title = "The deadline has passed"
+
+
+class Unforeseen(RequestError):
+    """A mistake in Catscope itself; what it was stands in the log, not in the answer."""
+
+    status = 500
+    title = "Something went wrong here"
 
 
 class NetworkError(CatscopeError):

@@ -40,7 +40,11 @@ class Limits:
             await response(error)(scope, receive, send)
             return
         body = _Body(receive, send, self._max_bytes)
-        await self._app(scope, body.receive, body.send)
+        try:
+            await self._app(scope, body.receive, body.send)
+        except Exception:
+            if not body.too_large:  # otherwise it is the application's surprise at a body that ended
+                raise
         if body.too_large:
             await response(body.error())(scope, receive, send)
 

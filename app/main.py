@@ -66,5 +66,11 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         parts["Problem"] = schemas.Problem.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             parts.pop(name, None)
+        if app.state.service.settings.api_keys:  # so that Swagger UI asks for one
+            document["components"]["securitySchemes"] = {
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            }
+            document["security"] = [{"key": []}, {"bearer": []}]
         app.openapi_schema = document
     return app.openapi_schema

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from app.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError
+from app.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unforeseen
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -51,6 +51,10 @@ def register(app: FastAPI) -> None:
             return answer
         return response(InvalidRequest(f"The request body cannot be read: {error.detail}"))
 
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        return response(Unforeseen("The request met a mistake in Catscope; its log says which."))
+
+    app.add_exception_handler(Exception, unforeseen)
     app.add_exception_handler(RequestError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)

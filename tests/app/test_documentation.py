@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.conftest import ready_client
+
 ENDPOINTS = [
     ("/predict", "post"),
     ("/feature-maps", "post"),
@@ -68,6 +70,14 @@ def test_the_example_of_an_answer_has_the_shape_of_an_answer(client, document, c
         return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
 
     assert shape(example) == shape(answer)
+
+
+def test_swagger_ui_asks_for_a_key_where_keys_are_configured(model_dir, document):
+    assert "security" not in document
+    with ready_client(model_dir, api_keys=("alpha",)) as client:
+        protected = client.get("/openapi.json").json()
+    assert protected["security"] == [{"key": []}, {"bearer": []}]
+    assert protected["components"]["securitySchemes"]["key"]["name"] == "X-API-Key"
 
 
 def test_every_reference_of_the_document_resolves(document):

@@ -199,6 +199,15 @@ def test_after_an_overload_the_service_answers_again(model_dir, cat_photo):
         assert post(client, cat_photo).status_code == 200
 
 
+def test_a_mistake_of_ours_is_a_problem_too_and_tells_nothing_of_the_inside(model_dir, cat_photo, monkeypatch):
+    with ready_client(model_dir) as client:
+        quiet = TestClient(client.app, raise_server_exceptions=False)
+        monkeypatch.setattr(client.app.state.service.networks["tutorial"], "run", lambda *_: 1 / 0)
+        response = post(quiet, cat_photo)
+        check(response, 500, "a mistake in Catscope")
+        assert "division" not in response.text
+
+
 def test_no_answer_names_a_path_of_the_machine(client, model_dir, cat_image):
     for data in (b"junk", encoded(cat_image, "JPEG")[:800], b"\x89PNG\r\n\x1a\n"):
         assert str(model_dir) not in post(client, data).text
