@@ -1,17 +1,26 @@
 """Real photos, a folder of them, and a network that was exported the real way but never trained."""
 
+import contextlib
 import hashlib
 import io
 import json
+import os
+import signal
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import numpy as np
 import pytest
 import skimage.data
 from fastapi.testclient import TestClient
 from PIL import Image
 
+ROOT = Path(__file__).parent.parent
 CHELSEA = Path(skimage.data.data_dir) / "chelsea.png"
 
 
@@ -82,6 +91,44 @@ def ready_client(model_dir: Path, **settings: object) -> TestClient:
     app = create_app(Settings(model_dir=model_dir, **settings))
     app.state.service.load()
     return TestClient(app)
+
+
+@contextmanager
+def serving(
+    *command: str, folder: Path = ROOT, timeout_s: float = 60, **settings: object
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process of its own that serves on a free port: the process and its address, once it is ready."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        command,
+        env=environment(port=port, **settings),
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(int(timeout_s / 0.05)):
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(f"{url}/health/ready").status_code == 200:
+                    break
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        yield process, url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # make starts Python as a child of its own
+        process.wait()
+        process.stderr.close()
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """This process's environment, with these settings and no other."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CATSCOPE_")}
+    return kept | {f"CATSCOPE_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def sha256(data: bytes) -> str:

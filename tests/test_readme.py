@@ -5,10 +5,7 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import h5py
@@ -18,9 +15,8 @@ import pytest
 from PIL import Image
 
 from app.settings import Settings
-from tests.conftest import CHELSEA
+from tests.conftest import CHELSEA, ROOT, serving
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^\$ (.+)$", README, re.M)
 PYTHON = ".venv/bin/python"
@@ -91,25 +87,8 @@ def test_every_command_of_the_readme_is_known_here():
 
 
 def test_make_serve_and_the_curl_give_the_answer_that_the_readme_shows(checkout):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    process = subprocess.Popen(
-        ["make", "serve"], cwd=checkout, env=os.environ | {"CATSCOPE_PORT": port}, start_new_session=True
-    )
-    try:
-        for _ in range(1200):
-            try:
-                if httpx2.get(f"http://localhost:{port}/health/ready").status_code == 200:
-                    break
-            except httpx2.TransportError:
-                pass
-            assert process.poll() is None
-            time.sleep(0.05)
-        answer = json.loads(run(CURL.replace("8000", port), checkout))
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+    with serving("make", "serve", folder=checkout) as (_, url):
+        answer = json.loads(run(CURL.replace("localhost:8000", url), checkout))
     shown = json.loads(re.search(r"```json\n(.*?)```", README, re.S)[1])
     assert shown.pop("timings_ms").keys() == answer.pop("timings_ms").keys()
     for found, expected in ((answer, shown), (answer["feature_maps"][0], shown["feature_maps"][0])):
@@ -181,24 +160,7 @@ def test_every_link_of_the_readme_leads_somewhere():
 def test_a_stranger_clones_types_make_serve_and_gets_an_answer(tmp_path):
     clone = tmp_path / "catscope"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    process = subprocess.Popen(
-        ["make", "serve"], cwd=clone, env=os.environ | {"CATSCOPE_PORT": port}, start_new_session=True
-    )
-    try:
-        for _ in range(4000):
-            try:
-                if httpx2.get(f"http://localhost:{port}/health/ready").status_code == 200:
-                    break
-            except httpx2.TransportError:
-                pass
-            assert process.poll() is None
-            time.sleep(0.1)
-        answer = httpx2.post(f"http://localhost:{port}/predict", files={"file": CHELSEA.read_bytes()}).json()
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+    with serving("make", "serve", folder=clone, timeout_s=400) as (_, url):
+        answer = httpx2.post(f"{url}/predict", files={"file": CHELSEA.read_bytes()}).json()
     assert answer["label"] == "cat"
     assert not list((clone / ".venv").glob("lib/*/site-packages/tensorflow")), "serving installs no TensorFlow"

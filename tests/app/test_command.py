@@ -1,6 +1,5 @@
 """python -m app, as a process of its own."""
 
-import os
 import re
 import shutil
 import signal
@@ -8,53 +7,26 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx2
 import pytest
 
 from app.settings import Settings
+from tests.conftest import ROOT, environment, serving
 
-ROOT = Path(__file__).parent.parent.parent
-
-
-def environment(**settings: object) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CATSCOPE_")}
-    return kept | {f"CATSCOPE_{name.upper()}": str(value) for name, value in settings.items()}
+COMMAND = (sys.executable, "-m", "app")
 
 
 def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "app", *arguments]
     return subprocess.run(
-        command, env=environment(**settings), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [*COMMAND, *arguments],
+        env=environment(**settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-
-
-@contextmanager
-def serving(**settings: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app"], env=environment(port=port, **settings), cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                if httpx2.get(f"{url}/health/ready").status_code == 200:
-                    break
-            except httpx2.TransportError:
-                pass
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
-        yield process, url
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 def test_help_lists_every_setting():
@@ -64,7 +36,7 @@ def test_help_lists_every_setting():
 
 
 def test_it_serves_a_photo_and_ends_with_zero_at_sigterm(model_dir, cat_photo):
-    with serving(model_dir=model_dir) as (process, url):
+    with serving(*COMMAND, model_dir=model_dir) as (process, url):
         answer = httpx2.post(f"{url}/predict", files={"file": cat_photo})
         assert answer.json()["label"] in ("cat", "not_cat")
         process.send_signal(signal.SIGTERM)
@@ -72,7 +44,10 @@ def test_it_serves_a_photo_and_ends_with_zero_at_sigterm(model_dir, cat_photo):
 
 
 def test_a_request_that_is_being_worked_on_is_finished_after_sigterm(model_dir, cat_photo):
-    with serving(model_dir=model_dir) as (process, url), socket.create_connection(url[7:].split(":")) as connection:
+    with (
+        serving(*COMMAND, model_dir=model_dir) as (process, url),
+        socket.create_connection(url[7:].split(":")) as connection,
+    ):
         head = (
             f"POST /predict?feature_maps=none HTTP/1.1\r\nHost: x\r\nContent-Length: {len(cat_photo) + 100}\r\n"
             "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
