@@ -32,7 +32,7 @@ class Limits:
             return
         headers = Headers(scope=scope)
         try:
-            if not scope["path"].startswith(OPEN_PATHS):
+            if scope["path"] != "/" and not scope["path"].startswith(OPEN_PATHS):
                 key = self._admit(headers)
                 self._rate.take(key or (scope["client"] or ("",))[0])
             self._announced(headers)

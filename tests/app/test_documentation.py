@@ -32,6 +32,11 @@ def test_swagger_ui_loads_nothing_from_another_host(client):
     assert "SwaggerUIBundle" in client.get("/docs/assets/swagger-ui-bundle.js").text
 
 
+def test_the_front_door_leads_to_swagger_ui(client):
+    response = client.get("/", follow_redirects=False)
+    assert (response.status_code, response.headers["location"]) == (307, "/docs")
+
+
 @pytest.mark.parametrize(("path", "method"), ENDPOINTS)
 def test_every_endpoint_is_documented_with_a_summary(document, path, method):
     assert document["paths"][path][method]["summary"]
