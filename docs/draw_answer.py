@@ -1,6 +1,6 @@
 """A photo and a running service come in; docs/answer.png, the picture of an answer in the README, goes out.
 
-.venv/bin/python docs/draw_answer.py PHOTO
+.venv/bin/python docs/draw_answer.py examples/chelsea.png
 """
 
 import base64

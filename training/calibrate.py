@@ -47,23 +47,21 @@ def unsure_band(cat: np.ndarray, is_cat: np.ndarray, decided: float, most_unsure
     best = Band(0.5, 0.5, float(((cat > 0.5) == is_cat).mean()), 0.0)
     if best.decided_accuracy >= decided:
         return best
-    for low in np.arange(0.01, 0.501, 0.01):
-        for high in np.arange(0.5, 0.991, 0.01):
+    for low in (place / 100 for place in range(1, 51)):
+        for high in (place / 100 for place in range(50, 100)):
             kept = (cat < low) | (cat > high)
             unsure = 1 - kept.mean()
             if unsure > most_unsure or not kept.any():
                 continue
-            band = Band(
-                round(float(low), 2), round(float(high), 2), float(((cat > 0.5) == is_cat)[kept].mean()), float(unsure)
-            )
+            band = Band(low, high, float(((cat > 0.5) == is_cat)[kept].mean()), float(unsure))
             if _better(band, best, decided):
                 best = band
     return best
 
 
 def _better(band: Band, best: Band, decided: float) -> bool:
-    """Reaching the accuracy comes first, then leaving few unsure; short of it, accuracy alone counts."""
+    """Reaching the accuracy comes first, then leaving few unsure, then being narrow; short of it, accuracy alone counts."""
     reaches, reached = band.decided_accuracy >= decided, best.decided_accuracy >= decided
     if reaches and reached:
-        return band.unsure < best.unsure
+        return (band.unsure, band.high - band.low) < (best.unsure, best.high - best.low)
     return reaches or (not reached and band.decided_accuracy > best.decided_accuracy)

@@ -32,16 +32,17 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder for the unpacked images and a folder a seed")
     parser.add_argument("--report", type=Path, help="JSON file to write the figures to (default: OUT/report.json)")
     parser.add_argument("--seeds", type=int, default=5, help="how many times to train (default: 5)")
+    parser.add_argument("--epochs", type=int, default=CATVNONCAT.epochs, help="replaces the recipe's")
     arguments = parser.parse_args()
-    if arguments.seeds < 1:
-        raise TrainingError("--seeds must be at least 1")
+    if min(arguments.seeds, arguments.epochs) < 1:
+        raise TrainingError("--seeds and --epochs must be at least 1")
     for part in ("train", "test"):
         unpack(arguments.h5 / f"{part}_catvnoncat.h5", arguments.out / part)
     accuracies = []
     for seed in range(1, arguments.seeds + 1):
         out = arguments.out / f"seed-{seed}"
         if not (out / "model.keras").exists():
-            train(replace(CATVNONCAT, seed=seed), arguments.out / "train", out, resume=True)
+            train(replace(CATVNONCAT, seed=seed, epochs=arguments.epochs), arguments.out / "train", out, resume=True)
         accuracies.append(test_accuracy(out / "model.keras", arguments.out / "test"))
         print(f"seed {seed}: {accuracies[-1]:.2f} of the test images", flush=True)
     report = {
@@ -68,6 +69,8 @@ def unpack(file: Path, folder: Path) -> None:
             images, labels = content[f"{part}_set_x"][:], content[f"{part}_set_y"][:]
     except (OSError, KeyError) as error:
         raise TrainingError(f"{file} cannot be read as the course set: {error}") from error
+    if len(images) != len(labels):
+        raise TrainingError(f"{file} cannot be read as the course set: {len(images)} images have {len(labels)} labels")
     for name in CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):

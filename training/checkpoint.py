@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from training.config import Recipe
 from training.errors import TrainingError
@@ -20,12 +21,15 @@ from training.errors import TrainingError
 
 @dataclass
 class State:
-    """Everything but the weights: which recipe on which photos, and one record an epoch."""
+    """Everything but the weights: which recipe on which photos, one record an epoch, and where each dropout layer's
+    random numbers stand, which Keras does not save.
+    """
 
     recipe: dict[str, Any]
     data: str
     epochs: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    dropout: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def best(self) -> int:
@@ -65,14 +69,22 @@ class Checkpoints:
         return state
 
     def load(self, epoch: int) -> keras.Model:
-        """The network, with its optimizer, as it was after that epoch."""
+        """The network, with its weights and its optimizer's moments, as it was after that epoch."""
         return keras.saving.load_model(self._file(epoch))
+
+    def resume(self, state: State) -> keras.Model:
+        """The network after the last epoch, with dropout's random numbers where they stood."""
+        model = self.load(len(state.epochs))
+        for layer in _dropouts(model):
+            layer.seed_generator.state.assign(state.dropout[layer.name])
+        return model
 
     def save(self, model: keras.Model, state: State) -> None:
         """Write the network, then the state that names it, then remove what neither last nor best epoch needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         last = len(state.epochs)
         model.save(self._file(last))
+        state.dropout = {layer.name: np.asarray(layer.seed_generator.state).tolist() for layer in _dropouts(model)}
         replace(self.folder / "state.json", json.dumps(asdict(state), indent=1))
         for file in self.folder.glob("epoch-*.keras"):
             if file not in (self._file(last), self._file(state.best)):
@@ -91,6 +103,10 @@ def replace(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text)
     os.replace(part, path)
+
+
+def _dropouts(model: keras.Model) -> list[keras.layers.Dropout]:
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

@@ -25,6 +25,9 @@ STORED = 1.12
 """Training photos are kept this much larger than the network's input, so that a zoomed view still has its detail."""
 
 
+BOTH_CLASSES = "the same photo lies in both classes, neither is used"
+
+
 @dataclass(frozen=True)
 class Split:
     """Photos of one split: `pixels` (n, S, S, 3) uint8, `labels` (n,) int64 indices into CLASSES, `paths` of the files."""
@@ -54,11 +57,15 @@ def photos(folder: Path) -> list[tuple[Path, int]]:
         inside = folder / name
         if not inside.is_dir():
             raise TrainingError(f"{folder} holds no folder {name}; it should hold {' and '.join(CLASSES)}")
-        files = sorted(p for p in inside.rglob("*") if p.is_file() and not p.name.startswith("."))
+        files = sorted(p for p in inside.rglob("*") if p.is_file() and not _hidden(p.relative_to(inside)))
         if not files:
             raise TrainingError(f"{inside} holds no photo")
         found += [(file, label) for file in files]
     return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def split_of(digest: str) -> str:
@@ -95,8 +102,12 @@ def load(folder: Path, side: int) -> tuple[dict[str, Split], Tally, str]:
         elif labels[row.digest] == row.label:
             reason = "the same photo was read before"
         else:
+            if row.digest not in contested:
+                first = next(r for r in rows[split_of(row.digest)] if r.digest == row.digest)
+                tally.skipped.append((first.path, BOTH_CLASSES))
+                progress.write(f"skipped {first.path}: {BOTH_CLASSES}", file=sys.stderr)
             contested.add(row.digest)
-            reason = "the same photo lies in both classes, neither is used"
+            reason = BOTH_CLASSES
         tally.skipped.append((row.path, reason))
         progress.write(f"skipped {row.path}: {reason}", file=sys.stderr)
     fingerprint = hashlib.sha256()

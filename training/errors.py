@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class TrainingError(Exception):
@@ -11,7 +11,10 @@ class TrainingError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line whose mistakes are answered in one line; --help shows the usage."""
+    """A command line whose mistakes are answered in one line; --help shows the usage, and options are written in full."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """End the process with 2 and the line."""

@@ -57,8 +57,10 @@ def main() -> None:
         name, equals, folder = text.partition("=")
         if not equals or not name or name == POOLED:
             raise TrainingError(f"--set {text} should look like val-pets=photos/val-pets")
+        if name in sets:
+            raise TrainingError(f"--set {name} is given twice")
         sets[name] = Path(folder)
-    pool = arguments.pool.split(",") if arguments.pool else list(sets)
+    pool = list(dict.fromkeys(arguments.pool.split(","))) if arguments.pool else list(sets)
     if unknown := [name for name in pool if name not in sets]:
         raise TrainingError(f"--pool names {', '.join(unknown)}, which no --set gives")
     print(table(evaluate(arguments.networks, sets, pool)))

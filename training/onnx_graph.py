@@ -87,6 +87,7 @@ def _convolution(graph: Graph, layer: Any, inputs: list[str]) -> None:
         strides=list(layer.strides),
         kernel_shape=list(layer.kernel_size),
         dilations=list(layer.dilation_rate),
+        group=layer.groups,
         **_padding(layer),
     )
 
@@ -113,8 +114,9 @@ def _flatten(graph: Graph, layer: Any, inputs: list[str]) -> None:
 
 
 def _dense(graph: Graph, layer: Any, inputs: list[str]) -> None:
-    kernel, bias = layer.get_weights()
-    weights = [graph.weight(f"{layer.name}/kernel", kernel), graph.weight(f"{layer.name}/bias", bias)]
+    kernel, *bias = layer.get_weights()
+    weights = [graph.weight(f"{layer.name}/kernel", kernel)]
+    weights += [graph.weight(f"{layer.name}/bias", b) for b in bias]
     graph.node("Gemm", inputs + weights, layer.name)
 
 

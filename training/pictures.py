@@ -31,8 +31,9 @@ def diagrams(title: str, cat: np.ndarray, is_cat: np.ndarray, path: Path) -> Non
         confusion.text(column, row, str(count), ha="center", va="center", fontsize=14)
     confusion.set(xticks=(0, 1), yticks=(0, 1), xticklabels=("cat", "not cat"), yticklabels=("cat", "not cat"))
     confusion.set(xlabel="the network says", ylabel="the photo shows", title="confusion")
-    false_alarms, recalls, _ = roc_curve(is_cat, cat)
-    roc.plot(false_alarms, recalls, color=_BLUE)
+    if is_cat.any() and not is_cat.all():
+        false_alarms, recalls, _ = roc_curve(is_cat, cat)
+        roc.plot(false_alarms, recalls, color=_BLUE)
     roc.plot((0, 1), (0, 1), color=_GREY, linestyle=":")
     roc.set(xlabel="false-alarm rate", ylabel="recall", title="ROC", aspect="equal")
     bins = np.minimum((cat * BINS).astype(int), BINS - 1)

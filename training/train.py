@@ -8,6 +8,7 @@ epoch, the calibration), learning_curves.png, and logs/ for TensorBoard.
 """
 
 import json
+import math
 import os
 import platform
 import time
@@ -28,6 +29,9 @@ from training.errors import Parser, TrainingError, run
 from training.fold import fold
 from training.networks import build
 
+UNDECAYED = ["bias", "beta"]
+"""Weights that weight decay leaves alone, by a part of their names."""
+
 
 def main() -> None:
     """Read the command line and train."""
@@ -44,8 +48,10 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     network, data, out, resume = (arguments.pop(name) for name in ("network", "data", "out", "resume"))
     recipe = replace(RECIPES[network], **{name: value for name, value in arguments.items() if value is not None})
-    if min(recipe.epochs, recipe.batch_size, recipe.patience) < 1 or recipe.learning_rate <= 0:
-        raise TrainingError("epochs, batch size, patience and learning rate must be above zero")
+    if min(recipe.epochs, recipe.batch_size, recipe.patience) < 1 or not 0 < recipe.learning_rate < math.inf:
+        raise TrainingError("epochs, batch size, patience and learning rate must be above zero, and finite")
+    if recipe.seed < 0:
+        raise TrainingError("the seed must not be negative")
     train(recipe, data, out, resume)
 
 
@@ -61,7 +67,8 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
     state = checkpoints.begin(recipe, fingerprint, resume)
     batches = -(-len(splits["train"].labels) // recipe.batch_size)
     if state.epochs:
-        network = checkpoints.load(len(state.epochs))
+        network = checkpoints.resume(state)
+        network.optimizer.exclude_from_weight_decay(var_names=UNDECAYED)  # Keras does not save this either
     else:
         compile_for(network, recipe, batches)
     print(
@@ -116,7 +123,7 @@ def compile_for(network: keras.Model, recipe: Recipe, batches: int) -> None:
         recipe.learning_rate / 20, steps - warm, alpha=0.0, warmup_target=recipe.learning_rate, warmup_steps=warm
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta"])
+    optimizer.exclude_from_weight_decay(var_names=UNDECAYED)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
     network.compile(optimizer, loss)
 
@@ -136,6 +143,8 @@ def _epochs(
     weights = class_weights(train_split.labels)[train_split.labels]
     side = network.input_shape[1]
     done = len(state.epochs)
+    if done - state.best >= recipe.patience:
+        return  # it was killed after its early stop
     with tqdm(total=recipe.epochs * batches, initial=done * batches, unit="batch", dynamic_ncols=True) as bar:
         for epoch in range(done + 1, recipe.epochs + 1):
             started = time.perf_counter()
