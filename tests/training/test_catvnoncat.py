@@ -122,8 +122,8 @@ def test_a_seed_that_was_trained_before_is_measured_and_not_trained_again(course
     assert (report["mean"], report["lowest"], report["highest"]) == (expected, expected, expected)
 
 
-@pytest.mark.parametrize("seeds", ["0", "-1"])
-def test_no_seed_at_all_is_refused(monkeypatch, tmp_path, seeds):
-    monkeypatch.setattr(sys, "argv", ["catvnoncat", "--h5", "h5", "--out", str(tmp_path), "--seeds", seeds])
-    with pytest.raises(SystemExit, match="--seeds must be at least 1"):
+@pytest.mark.parametrize("option", ["--seeds=0", "--seeds=-1", "--epochs=0"])
+def test_no_seed_and_no_epoch_at_all_are_refused(monkeypatch, tmp_path, option):
+    monkeypatch.setattr(sys, "argv", ["catvnoncat", "--h5", "h5", "--out", str(tmp_path), option])
+    with pytest.raises(SystemExit, match="--seeds and --epochs must be at least 1"):
         run(catvnoncat.main)
