@@ -40,13 +40,18 @@ class Recipe:
     most_unsure: float = 0.25
 
 
-# python -m training.train --network dense --data photos --out model/dense
+# python -m training.train --network dense --data photos/train --out model/dense
+# 10 minutes on two cores (EPYC, others at work beside it). Best epoch 12 of 20; validation accuracy 0.714. Training loss
+# stays above validation loss from the first epoch to the last: it is not overfitting, it cannot do better.
 DENSE = Recipe("dense", epochs=20, batch_size=128, learning_rate=5e-4, weight_decay=1e-3)
 
-# python -m training.train --network tutorial --data photos --out model/tutorial
+# python -m training.train --network tutorial --data photos/train --out model/tutorial
+# 52 minutes on two cores (EPYC, others at work beside it; 20 x 120 s undisturbed). Best epoch 20 of 20; validation
+# accuracy 0.953; val-pets 0.908, val-pets, val-breeds and val-objects pooled 0.906.
 TUTORIAL = Recipe("tutorial", epochs=20, learning_rate=2e-3)
 
 # python -m training.catvnoncat --h5 catvnoncat --out build/catvnoncat
+# 5 minutes a seed on two cores; test accuracy 0.840 on average over 5 seeds, from 0.82 to 0.86.
 # 209 images of 64x64 instead of 20,000 photos: more epochs, smaller batches, and ten validation images choose nothing.
 CATVNONCAT = replace(TUTORIAL, epochs=120, batch_size=16, learning_rate=1e-3, patience=120, keep="last")
 
