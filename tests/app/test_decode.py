@@ -41,6 +41,13 @@ def test_jpeg_variants_are_read(cat_image, options):
     assert decode(encoded(cat_image, "JPEG", **options)).format == "JPEG"
 
 
+def test_a_phones_jpeg_with_a_second_picture_behind_it_is_a_jpeg(cat_image):
+    data = encoded(cat_image, "MPO", save_all=True, append_images=[Image.new("RGB", cat_image.size, "blue")])
+    photo = decode(data)
+    assert photo.format == "JPEG"
+    assert np.abs(np.asarray(photo.image, int) - np.asarray(cat_image, int)).mean() < 6
+
+
 def test_a_cmyk_jpeg_keeps_its_colours(cat_image):
     photo = decode(encoded(cat_image.convert("CMYK"), "JPEG", quality=95))
     assert np.abs(np.asarray(photo.image, int) - np.asarray(cat_image, int)).mean() < 6

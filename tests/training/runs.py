@@ -1,0 +1,42 @@
+"""What tests of training runs share: how to stop one, and how to compare what two have learned."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from training import train as module
+from training.config import DENSE
+
+ROOT = Path(__file__).parents[2]
+FAST = replace(DENSE, epochs=1, batch_size=64)
+
+
+def weights(out: Path) -> list[np.ndarray]:
+    return keras.saving.load_model(out / "model.keras", compile=False).get_weights()
+
+
+def same(one: Path, other: Path) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+
+
+def history(out: Path) -> dict:
+    return json.loads((out / "history.json").read_text())
+
+
+def learned(out: Path) -> list[dict]:
+    """The epochs of a run without the time they took."""
+    return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history(out)["epochs"]]
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Press Ctrl-C when that epoch has been written."""
+
+    def log(record, _folder):
+        if record["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.curves, "log", log)
