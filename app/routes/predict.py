@@ -102,10 +102,10 @@ async def post_predict(
     chosen_stages(chosen, wanted.stages)
     data = await file.read()
 
-    def work() -> dict[str, Any]:
-        return schemas.prediction(predict(data, chosen, wanted, service.settings.max_pixels), chosen)
+    def work() -> Response:  # the answer's JSON is written on the thread too
+        return JSONResponse(schemas.prediction(predict(data, chosen, wanted, service.settings.max_pixels), chosen))
 
-    return JSONResponse(await service.workers.run(work))
+    return await service.workers.run(work)
 
 
 @router.post(
