@@ -48,18 +48,28 @@ def test_a_request_that_is_being_worked_on_is_finished_after_sigterm(model_dir, 
         serving(*COMMAND, model_dir=model_dir) as (process, url),
         socket.create_connection(url[7:].split(":")) as connection,
     ):
-        head = (
-            f"POST /predict?feature_maps=none HTTP/1.1\r\nHost: x\r\nContent-Length: {len(cat_photo) + 100}\r\n"
-            "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-        )
         part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + cat_photo + b"\r\n--b--\r\n"
-        part = part.ljust(len(cat_photo) + 100)
-        connection.sendall(head.encode() + part[:1000])
-        time.sleep(0.2)
+        head = (
+            f"POST /predict?feature_maps=none HTTP/1.1\r\nHost: x\r\nContent-Length: {len(part)}\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\nExpect: 100-continue\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100"), "the service has begun to read"
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        connection.sendall(part[1000:])
+        for _ in range(1000):
+            if not accepts(url):
+                break
+            time.sleep(0.01)
+        connection.sendall(part)
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def accepts(url: str) -> bool:
+    try:
+        socket.create_connection(url[7:].split(":")).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
