@@ -66,17 +66,12 @@ def _parser() -> argparse.ArgumentParser:
 def _check(settings: Settings) -> None:
     """Verify every network's contract and the file that the engine runs. Raises NetworkError."""
     from app.inference import contract
+    from app.service import check_default
 
-    folders = sorted(path.parent for path in settings.model_dir.glob("*/contract.json"))
-    if not folders:
-        raise NetworkError(f"no network lies in {settings.model_dir}: no folder there holds a contract.json")
-    names = []
-    for folder in folders:
-        found = contract.load(folder)
+    contracts = contract.load_all(settings.model_dir)
+    for found in contracts:
         found.verified(f"model.{settings.engine}")
-        names.append(found.network)
-    if settings.network and settings.network not in names:
-        raise NetworkError(f"CATSCOPE_NETWORK is {settings.network}; there are {', '.join(names)}")
+    check_default(settings, [found.network for found in contracts])
 
 
 def _logging(level: str) -> dict[str, object]:

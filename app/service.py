@@ -36,6 +36,7 @@ class Service:
     def load(self) -> None:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
         networks = load_all(self.settings.model_dir, self.settings.engine)
+        check_default(self.settings, list(networks))
         for name, network in networks.items():
             folder = network.contract.folder
             self.records[name] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
@@ -58,6 +59,12 @@ class Service:
         if name not in self.networks:
             raise NotFound(f"There is no network {name[:80]!r}; there are {', '.join(self.networks)}.")
         return self.networks[name]
+
+
+def check_default(settings: Settings, names: list[str]) -> None:
+    """Raise NetworkError when the network that the settings name is not among `names`."""
+    if settings.network and settings.network not in names:
+        raise NetworkError(f"CATSCOPE_NETWORK is {settings.network}; there are {', '.join(names)}")
 
 
 def _record(path: Path) -> dict[str, Any] | None:

@@ -102,6 +102,14 @@ def load(folder: Path) -> Contract:
         raise NetworkError(f"{path} is not a contract: {type(error).__name__} {error}") from error
 
 
+def load_all(folder: Path) -> list[Contract]:
+    """The contract of every network below `folder`, by name. Raises NetworkError when there is none, or one is broken."""
+    contracts = [load(path.parent) for path in sorted(folder.glob("*/contract.json"))]
+    if not contracts:
+        raise NetworkError(f"no network lies in {folder}: no folder there holds a contract.json")
+    return contracts
+
+
 def _three(plain: dict[str, Any]) -> tuple[int, int, int]:
     if plain["resize"] != "stretch":
         raise ValueError(f"resize {plain['resize']!r} is not known here")

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from app.errors import NetworkError
-from app.inference import weights
-from app.inference.contract import Contract, load
+from app.inference import contract, weights
+from app.inference.contract import Contract
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,8 @@ def load_all(folder: Path, engine: str) -> dict[str, Network]:
     Raises NetworkError when there is none, or when one of them cannot be served.
     """
     networks: dict[str, Network] = {}
-    for path in sorted(folder.glob("*/contract.json")):
-        network: Network = ENGINES[engine](load(path.parent))
-        network.run(np.zeros((1, *network.contract.input_shape), np.float32))
-        networks[network.contract.network] = network
-    if not networks:
-        raise NetworkError(f"no network lies in {folder}: no folder there holds a contract.json")
+    for found in contract.load_all(folder):
+        network: Network = ENGINES[engine](found)
+        network.run(np.zeros((1, *found.input_shape), np.float32))
+        networks[found.network] = network
     return networks

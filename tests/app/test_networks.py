@@ -135,6 +135,11 @@ def test_a_folder_without_networks_is_an_error(tmp_path):
         load_all(tmp_path, "onnx")
 
 
+def test_a_default_that_is_not_there_is_an_error_however_the_service_is_started(model_dir):
+    with pytest.raises(NetworkError, match="CATSCOPE_NETWORK is lion; there are dense, tutorial"):
+        ready_client(model_dir, network="lion")
+
+
 def test_models_lists_what_is_served(client, model_dir):
     answer = client.get("/models").json()
     assert answer["default"] == "tutorial"
