@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help serve test test-docker test-browser test-fresh check lock train evaluate clean
+.PHONY: help serve test test-docker test-browser test-fresh check lock train evaluate references pointing clean
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,15 +36,22 @@ lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra train -c requirements/serve.txt -o requirements/train.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --all-extras -c requirements/train.txt -o requirements/dev.txt
 
-train: $(VENV)/.dev  ## train and export both networks on the photos in DATA/train
-	for network in dense tutorial; do \
+train: $(VENV)/.dev  ## train and export all networks on the photos in DATA/train
+	for network in dense tutorial cat; do \
 	  $(RUN) -m training.train --network $$network --data $(DATA)/train --out model/$$network --resume && \
 	  $(RUN) -m training.export model/$$network --data $(DATA)/train || exit 1; \
 	done
 
-evaluate: $(VENV)/.dev  ## measure both networks on the validation sets in DATA
-	$(RUN) -m training.evaluate model/tutorial model/dense --pool val-pets,val-breeds,val-objects \
-	  $(foreach set,val-pets val-breeds val-objects val-wild,--set $(set)=$(DATA)/$(set))
+SETS = $(foreach set,val-pets val-breeds val-objects val-wild catvnoncat-test,--set $(set)=$(DATA)/$(set))
+
+evaluate: $(VENV)/.dev  ## measure all networks on the validation sets in DATA
+	$(RUN) -m training.evaluate model/cat model/tutorial model/dense --pool val-pets,val-breeds,val-objects $(SETS)
+
+references: $(VENV)/.dev  ## measure what others could have used instead, on the same sets
+	$(RUN) -m training.references $(SETS) --out benchmarks/references.json
+
+pointing: $(VENV)/.dev  ## measure whether the heatmap's peak lies on the cat
+	$(RUN) -m training.pointing model/cat --cats $(DATA)/val-pets --scenes $(DATA)/val-objects --out benchmarks/pointing.json
 
 clean:  ## remove what was installed and cached
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -89,6 +89,8 @@ class StageAnswer(BaseModel):
     kernel: list[int] | None = Field(None, description="[height, width] of the filter or window")
     stride: list[int] | None = None
     padding: str | None = None
+    activation: str | None = Field(None, description="What a convolution does to its sums; `relu6`: kept between 0 and 6")
+    operation: str | None = Field(None, description="What a pooling makes of its window: `max`, `average` or `log_mean_exp`")
 
 
 class NetworkAnswer(BaseModel):
@@ -115,6 +117,9 @@ class NetworkDetail(NetworkAnswer):
     """Everything about one network."""
 
     stages: list[StageAnswer]
+    inner: list[StageAnswer] = Field(
+        description="The layers inside of stages that consist of several; /predict shows one that is named in `stages`"
+    )
     metrics: dict[str, Any] | None = Field(description="metrics.json as training.evaluate wrote it, null if it did not")
     history: dict[str, Any] | None = Field(description="history.json as training.train wrote it, null if it did not")
 

@@ -21,7 +21,7 @@ def main() -> None:
     query = {"heatmap": "true", "channels": 3}
     answer = httpx2.post(f"{SERVICE}/predict", params=query, files={"file": photo.read_bytes()}).raise_for_status().json()
     stages = [m for m in answer["feature_maps"] if len(m["shape"]) == 3]
-    canvas = Image.new("RGB", (340 + (len(stages) // 3) * (SIDE + GAP) * 3 // 2 + 40, 470), PAPER)
+    canvas = Image.new("RGB", (340 + -(-len(stages) // 3) * (SIDE + GAP) * 3 // 2 + 40, 470), PAPER)
     draw = ImageDraw.Draw(canvas)
     original = Image.open(photo).convert("RGB")
     original.thumbnail((310, 310))

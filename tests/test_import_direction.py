@@ -9,10 +9,23 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted([*(ROOT / "app").rglob("*.py"), *(ROOT / "training").rglob("*.py")])
-STEPS = ("decode", "tensor", "network", "feature_maps", "heatmap", "kernels", "palette", "guises", "weights", "contract")
+STEPS = (
+    "decode",
+    "tensor",
+    "network",
+    "feature_maps",
+    "heatmap",
+    "kernels",
+    "palette",
+    "guises",
+    "weights",
+    "contract",
+    "pooling",
+    "taps",
+)
 # A step may use what lies below it; it never calls the step before or after it.
 BELOW = {
-    "network": {"contract", "weights"},
+    "network": {"contract", "weights", "pooling", "taps"},
     "feature_maps": {"palette"},
     "kernels": {"palette"},
     "heatmap": {"palette", "contract", "network"},

@@ -33,8 +33,11 @@ def checkout(tmp_path_factory, photo_folder) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     shutil.copytree(photo_folder, folder / "photos")
-    for name in ("val-pets", "val-breeds", "val-objects", "val-wild"):
-        (folder / "photos" / name).symlink_to(photo_folder)
+    for name in ("val-pets", "val-breeds", "val-objects", "val-wild", "catvnoncat-test"):
+        for label in ("cat", "not_cat"):
+            (folder / "photos" / name / label).mkdir(parents=True)
+            for path in sorted((photo_folder / label).iterdir())[:4]:
+                shutil.copy2(path, folder / "photos" / name / label)
     (folder / "catvnoncat").mkdir()
     for part, count in (("train", 160), ("test", 4)):
         write_course_set(folder / "catvnoncat", part, photo_folder, count)
@@ -76,8 +79,11 @@ APPENDED = {
     f"{PYTHON} -m training.evaluate model/mine --set mine=photos": "",
     f"{PYTHON} benchmarks/start.py": "",
     "make evaluate DATA=photos": "",
+    "make references DATA=photos": "",
+    "make pointing DATA=photos": "",
+    f"{PYTHON} -m benchmarks.cost --out benchmarks/cost.json": "",
 }
-CURL = 'curl -s -F file=@examples/chelsea.png "localhost:8000/predict?stages=block5_relu&channels=1&feature_maps=summary"'
+CURL = 'curl -s -F file=@examples/chelsea.png "localhost:8000/predict?stages=head&channels=1&feature_maps=summary"'
 COURSE_SET = f"{PYTHON} -m training.catvnoncat --h5 catvnoncat --out build/catvnoncat --report benchmarks/catvnoncat.json"
 
 
@@ -126,9 +132,22 @@ def test_the_table_of_settings_is_the_real_one():
 def test_the_tables_of_figures_are_those_of_metrics_json():
     from training.evaluate import table
 
-    results = {name: json.loads((ROOT / "model" / name / "metrics.json").read_text()) for name in ("tutorial", "dense")}
-    assert table(results) in README
-    assert table(results) in (ROOT / "model" / "README.md").read_text()
+    networks = ("cat", "tutorial", "dense")
+    results = {name: json.loads((ROOT / "model" / name / "metrics.json").read_text()) for name in networks}
+    references = json.loads((ROOT / "benchmarks" / "references.json").read_text())
+    assert table(results, references) in README
+    assert table(results, references) in (ROOT / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("card", ["README.md", "model/README.md"])
+def test_the_figures_of_cost_and_pointing_are_those_that_were_measured(card):
+    said = " ".join((ROOT / card).read_text().split())
+    cost, pointing = (json.loads((ROOT / "benchmarks" / f"{name}.json").read_text()) for name in ("cost", "pointing"))
+    assert f"{cost['ratio']:.2f} times" in said
+    assert f"{pointing['inside_where_found']['value']:.3f} of {pointing['inside_where_found']['count']}" in said
+    assert f"{pointing['inside']['value']:.3f} of {pointing['inside']['count']}" in said
+    assert cost["ratio"] <= 2.0
+    assert pointing["inside_where_found"]["value"] >= 0.9
 
 
 def test_the_figures_of_the_course_set_are_those_that_were_measured():

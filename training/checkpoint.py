@@ -3,6 +3,7 @@
 checkpoints/state.json        what was trained so far, replaced in one step after the files it names are whole
 checkpoints/epoch-0007.keras  network and optimizer after the last epoch
 checkpoints/epoch-0005.keras  the best epoch, where that is another
+checkpoints/scenes-1-*.npy    scenes that later epochs read again, see `training.views`
 """
 
 import json
@@ -56,6 +57,7 @@ class Checkpoints:
         """
         path = self.folder / "state.json"
         if not path.exists():
+            self.remove()  # what was left by a run that did not finish its first epoch
             return State(_plain(recipe), data)
         if not resume:
             raise TrainingError(

@@ -22,8 +22,8 @@ HELD_OUT = 0.05
 """Share of the photos that goes to validation, and again to calibration."""
 
 STORED = 1.12
-"""Training photos are kept this much larger than the network's input, so that a zoomed view still has its detail."""
-
+"""Training photos are kept this much larger than the network's input, so that a zoomed view still has its detail; a recipe
+may ask for another size."""
 
 BOTH_CLASSES = "the same photo lies in both classes, neither is used"
 
@@ -76,14 +76,14 @@ def split_of(digest: str) -> str:
     return "calibration" if place < 2 * HELD_OUT else "train"
 
 
-def load(folder: Path, side: int) -> tuple[dict[str, Split], Tally, str]:
+def load(folder: Path, side: int, stored: float = STORED) -> tuple[dict[str, Split], Tally, str]:
     """Read, decode and resize every photo below `folder`, with a progress bar.
 
     A file that cannot be decoded is named, counted and skipped; of photos with the same bytes one is used, and none if
     they lie in both classes.
 
     Returns:
-        The splits by name: `train` at `side` * STORED pixels, the others at `side`, as the service would see them; the
+        The splits by name: `train` at `side` * `stored` pixels, the others at `side`, as the service would see them; the
         tally; a fingerprint of all photos and labels that were used.
     """
     files = photos(folder)
@@ -91,7 +91,13 @@ def load(folder: Path, side: int) -> tuple[dict[str, Split], Tally, str]:
     labels: dict[str, int] = {}
     contested: set[str] = set()
     rows: dict[str, list[_Row]] = {name: [] for name in SPLITS}
-    progress = tqdm(_decoded(files, side), total=len(files), desc="reading photos", unit="photo", dynamic_ncols=True)
+    progress = tqdm(
+        _decoded(files, side, round(side * stored)),
+        total=len(files),
+        desc="reading photos",
+        unit="photo",
+        dynamic_ncols=True,
+    )
     for row in progress:
         if row.problem:
             reason = row.problem
@@ -132,7 +138,7 @@ class _Row:
     problem: str = ""
 
 
-def _decoded(files: list[tuple[Path, int]], side: int) -> Iterator[_Row]:
+def _decoded(files: list[tuple[Path, int]], side: int, train_side: int) -> Iterator[_Row]:
     """The files in order, decoded on every core; only a few are ahead of their turn."""
 
     def read(file: tuple[Path, int]) -> _Row:
@@ -140,7 +146,7 @@ def _decoded(files: list[tuple[Path, int]], side: int) -> Iterator[_Row]:
         try:
             data = path.read_bytes()
             digest = hashlib.sha256(data).hexdigest()
-            size = round(side * STORED) if split_of(digest) == "train" else side
+            size = train_side if split_of(digest) == "train" else side
             return _Row(path, label, digest, to_pixels(decode(data).image, size, size))
         except (CatscopeError, OSError) as error:
             return _Row(path, label, "", np.empty(0), problem=str(error))

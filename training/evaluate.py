@@ -3,7 +3,7 @@
     python -m training.evaluate model/tutorial model/dense --set val-pets=photos/val-pets --set val-breeds=photos/val-breeds
 
 Each set is a folder that holds cat/ and not_cat/. Photos take the way they take in the service: the same decoding, the
-same resizing, model.onnx. Besides each set, all of them pooled, and the sets in every guise, are measured.
+same resizing, model.onnx. Besides each set, all of them pooled, and the sets in every disguise, are measured.
 """
 
 import json
@@ -22,21 +22,22 @@ from tqdm import tqdm
 from app.errors import CatscopeError
 from app.inference import contract
 from app.inference.decode import decode
-from app.inference.guises import GUISES
 from app.inference.network import OnnxNetwork
 from app.inference.tensor import to_tensor
 from training import pictures
 from training.checkpoint import replace
 from training.dataset import photos
+from training.disguises import DISGUISES
 from training.errors import Parser, TrainingError, run
 from training.metrics import Figure, figures, share
 
 POOLED = "pooled"
+MEASURES = ("accuracy", "recall", "false_alarm_rate", "roc_auc", "calibration_error", "decided_accuracy", "unsure")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Answers on one set: `cat` (guises, n) probabilities, guises in the order of GUISES; `is_cat` (n,) bool; `paths`."""
+    """Answers on one set: `cat` (guises, n) probabilities, guises in the order of DISGUISES; `is_cat` (n,) bool; `paths`."""
 
     cat: np.ndarray
     is_cat: np.ndarray
@@ -52,18 +53,24 @@ def main() -> None:
     )
     parser.add_argument("--pool", help="comma-separated names of the sets to pool (default: all)")
     arguments = parser.parse_args()
-    sets = {}
-    for text in arguments.sets:
+    sets = named_sets(arguments.sets)
+    pool = list(dict.fromkeys(arguments.pool.split(","))) if arguments.pool else list(sets)
+    if unknown := [name for name in pool if name not in sets]:
+        raise TrainingError(f"--pool names {', '.join(unknown)}, which no --set gives")
+    print(table(evaluate(arguments.networks, sets, pool)))
+
+
+def named_sets(texts: list[str]) -> dict[str, Path]:
+    """Folders by name from texts such as val-pets=photos/val-pets. Raises TrainingError for a text that is none."""
+    sets: dict[str, Path] = {}
+    for text in texts:
         name, equals, folder = text.partition("=")
         if not equals or not name or name == POOLED:
             raise TrainingError(f"--set {text} should look like val-pets=photos/val-pets")
         if name in sets:
             raise TrainingError(f"--set {name} is given twice")
         sets[name] = Path(folder)
-    pool = list(dict.fromkeys(arguments.pool.split(","))) if arguments.pool else list(sets)
-    if unknown := [name for name in pool if name not in sets]:
-        raise TrainingError(f"--pool names {', '.join(unknown)}, which no --set gives")
-    print(table(evaluate(arguments.networks, sets, pool)))
+    return sets
 
 
 def evaluate(folders: list[Path], sets: dict[str, Path], pool: list[str]) -> dict[str, dict[str, Any]]:
@@ -128,7 +135,7 @@ def _answers(networks: list[OnnxNetwork], paths: list[Path]) -> Iterator[list[li
             image = decode(path.read_bytes()).image
         except (CatscopeError, OSError) as error:
             return str(error)
-        disguised = [guise(image) for guise in GUISES.values()]
+        disguised = [guise(image) for guise in DISGUISES.values()]
         return [
             [float(network.run(to_tensor(view, *network.contract.input_shape[:2])).probabilities[0]) for view in disguised]
             for network in networks
@@ -151,7 +158,7 @@ def _figures(network: OnnxNetwork, found: Measured) -> dict[str, Any]:
     """The figures of one set as plain JSON values, its accuracy in every guise included."""
     plain = {name: _plain(figure) for name, figure in figures(found.cat[0], found.is_cat, network.contract.unsure).items()}
     right = (found.cat > 0.5) == found.is_cat
-    guises = {name: _plain(share(int(row.sum()), len(row))) for name, row in zip(GUISES, right, strict=True)}
+    guises = {name: _plain(share(int(row.sum()), len(row))) for name, row in zip(DISGUISES, right, strict=True)}
     said = found.cat[0] > 0.5
     confusion = [[int((said[found.is_cat == truth] == answer).sum()) for answer in (True, False)] for truth in (True, False)]
     counts = {"photos": len(found.is_cat), "cat": int(found.is_cat.sum()), "confusion": confusion}
@@ -162,24 +169,30 @@ def _plain(figure: Figure | None) -> dict[str, float] | None:
     return None if figure is None else asdict(figure)
 
 
-def table(results: dict[str, dict[str, Any]]) -> str:
-    """Two Markdown tables: each set's figures, and the chapter's claim, the pooled accuracy in every guise."""
+def table(results: dict[str, dict[str, Any]], references: dict[str, Any] | None = None) -> str:
+    """Two Markdown tables: each set's figures by network, and the chapter's claim, the pooled accuracy in every disguise.
+
+    Args:
+        results: metrics by network, as `evaluate` returns them.
+        references: what training.references wrote, if its models are to stand beside the networks.
+    """
     names = list(results)
-    sets = next(iter(results.values()))["sets"]
-    lines = [
-        "| set | photos | " + " | ".join(f"{name}: accuracy | recall | false alarms | AUC | ECE" for name in names) + " |"
-    ]
-    lines.append("|---|---|" + "---|" * (5 * len(names)))
-    for name in sets:
-        cells = [name, str(sets[name]["photos"])]
-        for network in names:
+    lines = ["| set | network | accuracy | recall | false alarms | AUC | ECE | decided right | unsure |"]
+    lines.append("|---|---|" + "---|" * 7)
+    for name, first in next(iter(results.values()))["sets"].items():
+        for place, network in enumerate(names):
             found = results[network]["sets"][name]
-            measures = ("accuracy", "recall", "false_alarm_rate", "roc_auc", "calibration_error")
-            cells += [_cell(found[measure], interval=measure == "accuracy") for measure in measures]
-        lines.append("| " + " | ".join(cells) + " |")
+            said = [_cell(found[measure], interval=measure == "accuracy") for measure in MEASURES]
+            heading = f"{name}, {first['photos']} photos" if place == 0 else ""
+            lines.append("| " + " | ".join([heading, network, *said]) + " |")
+        others = references["sets"].get(name, {}) if references else {}
+        for model in [model for model in others if model != "photos"]:
+            found = others[model]
+            said = [_cell(found.get(measure), interval=measure == "accuracy") for measure in MEASURES]
+            lines.append("| " + " | ".join(["", model, *said]) + " |")
     lines += ["", f"| accuracy, {POOLED} sets | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     lines.append("| parameters | " + " | ".join(f"{results[name]['parameters']:,}" for name in names) + " |")
-    for guise in GUISES:
+    for guise in DISGUISES:
         cells = [_cell(results[name]["sets"][POOLED]["guises"][guise], interval=True) for name in names]
         lines.append(f"| {guise.replace('_', ' ')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -11,20 +11,26 @@ import numpy as np
 
 from training.networks import build
 
+WEIGHTED = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense
 
-def fold(trained: keras.Model, temperature: float = 1.0) -> keras.Model:
-    """The plain network that computes `softmax(trained(x) / temperature)`, up to rounding in float32.
 
-    `trained` is what `build(name, training=True)` made, in its layers' order.
+def fold(
+    trained: keras.Model, temperature: float = 1.0, offset: float = 0.0, plain: keras.Model | None = None
+) -> keras.Model:
+    """The plain network that computes `softmax(trained(x) / temperature + (offset, -offset) / 2)`, up to rounding.
+
+    `trained` is what `build(name, training=True)` made, in its layers' order, or the last part of it; layers that it does
+    not hold keep what they have in `plain`, a new network of that name unless one is given.
     """
-    plain = build(trained.name)
+    plain = plain or build(trained.name)
+    kept = {layer.name for layer in plain.layers}
     factor = 1.0
     kernel = bias = None
     weighted: keras.layers.Layer | None = None
     for layer in trained.layers:
-        if isinstance(layer, keras.layers.Rescaling):
+        if isinstance(layer, keras.layers.Rescaling) and layer.name not in kept:
             factor = float(layer.scale)
-        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+        elif isinstance(layer, WEIGHTED) and layer.name in kept:
             weighted = plain.get_layer(layer.name)
             kernel, bias = (np.asarray(w, np.float64) for w in layer.get_weights())
             kernel, factor = kernel * factor, 1.0
@@ -36,5 +42,6 @@ def fold(trained: keras.Model, temperature: float = 1.0) -> keras.Model:
             deviation = np.sqrt(variance + layer.epsilon)
             weighted.set_weights([kernel / deviation, (bias - mean) / deviation + beta])
     scores = plain.get_layer("scores")
-    scores.set_weights([np.asarray(w, np.float64) / temperature for w in scores.get_weights()])
+    kernel, bias = (np.asarray(w, np.float64) / temperature for w in scores.get_weights())
+    scores.set_weights([kernel, bias + np.array([offset, -offset]) / 2])
     return plain

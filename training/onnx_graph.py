@@ -14,6 +14,7 @@ import onnx
 from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
+from app.inference.pooling import LogMeanExpPooling2D
 from training.errors import TrainingError
 
 OPSET = 21
@@ -77,19 +78,50 @@ def _padding(layer: Any) -> dict[str, Any]:
 
 
 def _convolution(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    depthwise = isinstance(layer, layers.DepthwiseConv2D)
     kernel, *bias = layer.get_weights()
+    if depthwise:  # (height, width, channels, filters a channel): each channel is a group of its own
+        kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
     weights = [graph.weight(f"{layer.name}/kernel", kernel.transpose(3, 2, 0, 1))]
     weights += [graph.weight(f"{layer.name}/bias", b) for b in bias]
+    activated = layer.activation is not keras.activations.linear
     graph.node(
         "Conv",
         inputs + weights,
-        layer.name,
+        f"{layer.name}/sum" if activated else layer.name,
         strides=list(layer.strides),
         kernel_shape=list(layer.kernel_size),
         dilations=list(layer.dilation_rate),
-        group=layer.groups,
+        group=layer.input.shape[-1] if depthwise else layer.groups,
         **_padding(layer),
     )
+    if activated:
+        _activation(graph, layer, f"{layer.name}/sum")
+
+
+def _activation(graph: Graph, layer: Any, source: str) -> None:
+    """The activation that a layer brings along; ONNX Runtime computes it in the same step as the convolution."""
+    if layer.activation is keras.activations.relu:
+        graph.node("Relu", [source], layer.name)
+    elif layer.activation is keras.activations.relu6:
+        ends = [graph.weight(f"{layer.name}/{end}", np.array(value, np.float32)) for end, value in (("min", 0), ("max", 6))]
+        graph.node("Clip", [source, *ends], layer.name)
+    else:
+        raise TrainingError(
+            f"layer {layer.name} has the activation {layer.activation.__name__}, which is not translated here"
+        )
+
+
+def _rescaling(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    factor, offset = (np.array(value, np.float32) for value in (layer.scale, layer.offset))
+    if factor.ndim or offset.ndim:
+        raise TrainingError(f"layer {layer.name} rescales each channel on its own, which is not translated here")
+    graph.node("Mul", [*inputs, graph.weight(f"{layer.name}/scale", factor)], f"{layer.name}/product")
+    graph.node("Add", [f"{layer.name}/product", graph.weight(f"{layer.name}/offset", offset)], layer.name)
+
+
+def _add(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    graph.node("Sum", inputs, layer.name)
 
 
 def _pooling(operator: str) -> Callable[[Graph, Any, list[str]], None]:
@@ -113,7 +145,23 @@ def _flatten(graph: Graph, layer: Any, inputs: list[str]) -> None:
     graph.node("Flatten", inputs, layer.name)
 
 
+def _log_mean_exp(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    axes = graph.weight(f"{layer.name}/axes", np.array([2, 3], np.int64))
+    graph.node("ReduceLogSumExp", [*inputs, axes], f"{layer.name}/sum", keepdims=0)
+    places = graph.weight(f"{layer.name}/places", np.array(np.log(np.prod(layer.input.shape[1:3])), np.float32))
+    graph.node("Sub", [f"{layer.name}/sum", places], layer.name)
+
+
+def _global_average(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    if layer.keepdims:
+        raise TrainingError(f"layer {layer.name} keeps rows and columns of one, which is not translated here")
+    axes = graph.weight(f"{layer.name}/axes", np.array([2, 3], np.int64))
+    graph.node("ReduceMean", [*inputs, axes], layer.name, keepdims=0)
+
+
 def _dense(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    if layer.activation is not keras.activations.linear:
+        raise TrainingError(f"layer {layer.name} is dense with an activation, which is a layer of its own here")
     kernel, *bias = layer.get_weights()
     weights = [graph.weight(f"{layer.name}/kernel", kernel)]
     weights += [graph.weight(f"{layer.name}/bias", b) for b in bias]
@@ -132,10 +180,15 @@ def _dropout(graph: Graph, layer: Any, inputs: list[str]) -> str:
 Translation = Callable[[Graph, Any, list[str]], str | None]
 
 TRANSLATIONS: dict[type, Translation] = {
+    layers.Rescaling: _rescaling,
+    layers.DepthwiseConv2D: _convolution,
     layers.Conv2D: _convolution,
+    layers.Add: _add,
     layers.MaxPooling2D: _pooling("MaxPool"),
     layers.AveragePooling2D: _pooling("AveragePool"),
     layers.ReLU: _relu,
+    layers.GlobalAveragePooling2D: _global_average,
+    LogMeanExpPooling2D: _log_mean_exp,
     layers.Flatten: _flatten,
     layers.Dense: _dense,
     layers.Softmax: _softmax,

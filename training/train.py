@@ -12,6 +12,8 @@ import math
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,14 @@ from scipy.special import log_softmax, softmax
 from tqdm import tqdm
 
 from training import calibrate, checkpoint, curves, dataset
-from training.augment import augment
 from training.checkpoint import Checkpoints, State
 from training.config import CLASSES, RECIPES, Recipe
+from training.devices import Devices
 from training.errors import Parser, TrainingError, run
 from training.fold import fold
-from training.networks import build
+from training.frozen import rest
+from training.networks import build, pretrained
+from training.views import Photos, Scenes, Views
 
 UNDECAYED = ["bias", "beta"]
 """Weights that weight decay leaves alone, by a part of their names."""
@@ -40,6 +44,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=Path, help="folder that holds cat/ and not_cat/ with photos")
     parser.add_argument("--out", required=True, type=Path, help="folder to write the network to, such as model/tutorial")
     parser.add_argument("--resume", action="store_true", help="go on with the run that was stopped")
+    parser.add_argument("--distribute", action="store_true", help="train on all GPUs (or CPUs) of this machine together")
     for option in ("epochs", "batch_size", "learning_rate", "patience", "seed"):
         kind = next(f.type for f in fields(Recipe) if f.name == option)
         parser.add_argument(
@@ -47,38 +52,41 @@ def main() -> None:
         )
     arguments = vars(parser.parse_args())
     network, data, out, resume = (arguments.pop(name) for name in ("network", "data", "out", "resume"))
+    devices = Devices(arguments.pop("distribute"))
     recipe = replace(RECIPES[network], **{name: value for name, value in arguments.items() if value is not None})
     if min(recipe.epochs, recipe.batch_size, recipe.patience) < 1 or not 0 < recipe.learning_rate < math.inf:
         raise TrainingError("epochs, batch size, patience and learning rate must be above zero, and finite")
     if recipe.seed < 0:
         raise TrainingError("the seed must not be negative")
-    train(recipe, data, out, resume)
+    train(recipe, data, out, resume, devices)
 
 
-def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[str, Any]:
+def train(recipe: Recipe, data: Path, out: Path, resume: bool = False, devices: Devices | None = None) -> dict[str, Any]:
     """Train `recipe.network` on the photos below `data`, write it to `out` and return what history.json holds."""
+    devices = devices or Devices()
     deterministic(recipe.seed)
-    network = build(recipe.network, training=True)
-    side = network.input_shape[1]
     checkpoints = Checkpoints(out)
     if not resume and checkpoints.folder.exists():
         checkpoints.begin(recipe, "", resume)  # says so before an hour of reading photos, not after
-    splits, tally, fingerprint = dataset.load(data, side)
+    with devices.scope():
+        network, views, side = start(recipe, checkpoints.folder)
+    splits, tally, fingerprint = dataset.load(data, side, recipe.stored)
     state = checkpoints.begin(recipe, fingerprint, resume)
     batches = -(-len(splits["train"].labels) // recipe.batch_size)
-    if state.epochs:
-        network = checkpoints.resume(state)
-        network.optimizer.exclude_from_weight_decay(var_names=UNDECAYED)  # Keras does not save this either
-    else:
-        compile_for(network, recipe, batches)
+    with devices.scope():
+        if state.epochs:
+            network = checkpoints.resume(state)
+            network.optimizer.exclude_from_weight_decay(var_names=UNDECAYED)  # Keras does not save this either
+        else:
+            compile_for(network, recipe, batches)
     print(
         f"{tally.used} photos used, {len(tally.skipped)} skipped; "
         + ", ".join(f"{name} {len(split.labels)}" for name, split in splits.items()),
         flush=True,
     )
-    _epochs(network, recipe, splits, state, checkpoints, batches, out)
+    _epochs(network, recipe, devices, views, splits, state, checkpoints, batches, out)
     trained = checkpoints.load(state.shipped)
-    shipped, calibration = _calibrated(trained, recipe, splits["calibration"])
+    shipped, calibration = _calibrated(trained, recipe, *views.photos(splits["calibration"]))
     history = {
         "network": recipe.network,
         "version": recipe.version,
@@ -106,6 +114,19 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
     return history
 
 
+def start(recipe: Recipe, kept: Path) -> tuple[keras.Model, Views, int]:
+    """What is trained, how it sees photos, and the side of its photos in pixels.
+
+    A recipe with frozen layers starts from ImageNet's weights, and what is trained is the network behind those layers;
+    scenes are kept in the folder `kept` while it trains.
+    """
+    if not recipe.frozen:
+        network = build(recipe.network, training=True)
+        return network, Photos(recipe, network.input_shape[1]), network.input_shape[1]
+    network = pretrained.pretrained()
+    return rest(network, recipe.frozen), Scenes(recipe, network, kept), network.input_shape[1]
+
+
 def deterministic(seed: int) -> None:
     """Same seed, same machine, same result: seed Keras, and keep TensorFlow to operations that repeat themselves."""
     keras.utils.set_random_seed(seed)
@@ -122,15 +143,21 @@ def compile_for(network: keras.Model, recipe: Recipe, batches: int) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(
         recipe.learning_rate / 20, steps - warm, alpha=0.0, warmup_target=recipe.learning_rate, warmup_steps=warm
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    averaging = {"use_ema": True, "ema_momentum": recipe.average} if recipe.average else {}
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, **averaging)
     optimizer.exclude_from_weight_decay(var_names=UNDECAYED)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
-    network.compile(optimizer, loss)
+    if len(network.outputs) == 1:
+        network.compile(optimizer, loss)
+    else:
+        network.compile(optimizer, [loss, keras.losses.MeanSquaredError()], loss_weights=[1.0, recipe.teach])
 
 
 def _epochs(
     network: keras.Model,
     recipe: Recipe,
+    devices: Devices,
+    views: Views,
     splits: dict[str, dataset.Split],
     state: State,
     checkpoints: Checkpoints,
@@ -138,32 +165,24 @@ def _epochs(
     out: Path,
 ) -> None:
     """Train until the recipe's last epoch or until patience ends, with one progress bar for the whole run."""
-    train_split, validation = splits["train"], splits["validation"]
-    targets = np.eye(len(CLASSES), dtype=np.float32)[train_split.labels]
-    weights = class_weights(train_split.labels)[train_split.labels]
-    side = network.input_shape[1]
     done = len(state.epochs)
-    if done - state.best >= recipe.patience:
-        return  # it was killed after its early stop
+    if done - state.best >= recipe.patience or done == recipe.epochs:
+        return  # it was killed after its last epoch
+    validation = views.still(splits["validation"])
     with tqdm(total=recipe.epochs * batches, initial=done * batches, unit="batch", dynamic_ncols=True) as bar:
         for epoch in range(done + 1, recipe.epochs + 1):
             started = time.perf_counter()
-            order = np.random.default_rng([recipe.seed, epoch]).permutation(len(targets))
-            losses = []
-            for batch in range(batches):
-                rows = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-                seed = (recipe.seed * 10_000 + epoch) * 100_000 + batch
-                views = augment(train_split.pixels[rows], recipe, side, seed % 2**31)
-                losses.append(float(network.train_on_batch(views, targets[rows], weights[rows])) * len(rows))
-                bar.set_description(
-                    f"epoch {epoch}/{recipe.epochs} loss {sum(losses) / ((batch + 1) * recipe.batch_size):.4f}"
-                )
+            losses, seen = 0.0, 0
+            for batch in views.batches(splits["train"], epoch):
+                losses, seen = losses + devices.learn(network, batch) * len(batch), seen + len(batch)
+                bar.set_description(f"epoch {epoch}/{recipe.epochs} loss {losses / seen:.4f}")
                 bar.update()
-            loss, accuracy = _validate(network, validation)
+            with averaged(network):
+                loss, accuracy = _validate(network, *validation, devices)
             state.seconds += time.perf_counter() - started
             record = {
                 "epoch": epoch,
-                "loss": round(sum(losses) / len(order), 6),
+                "loss": round(losses / seen, 6),
                 "validation_loss": round(loss, 6),
                 "validation_accuracy": round(accuracy, 6),
                 "seconds": round(time.perf_counter() - started, 1),
@@ -177,32 +196,66 @@ def _epochs(
                 break
 
 
-def class_weights(labels: np.ndarray) -> np.ndarray:
-    """The weight of each class for which all classes count alike, 1 on average over the photos."""
-    counts = np.bincount(labels, minlength=len(CLASSES))
-    return (len(labels) / (len(CLASSES) * counts)).astype(np.float32)
+@contextmanager
+def averaged(network: keras.Model) -> Iterator[None]:
+    """Within it, a network whose optimizer keeps a running average of its weights has that average for weights."""
+    if not network.optimizer.use_ema:
+        yield
+        return
+    kept = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in network.trainable_variables]
+    network.optimizer.finalize_variable_values(network.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(network.trainable_variables, kept, strict=True):
+            variable.assign(value)
 
 
-def _validate(network: keras.Model, split: dataset.Split) -> tuple[float, float]:
-    """Log loss and accuracy on the photos as they are."""
-    scores = predict_scores(network, split.pixels)
-    log_probabilities = log_softmax(scores, axis=1)[np.arange(len(scores)), split.labels]
-    return float(-log_probabilities.mean()), float((scores.argmax(axis=1) == split.labels).mean())
+def _validate(network: keras.Model, inputs: np.ndarray, labels: np.ndarray, devices: Devices) -> tuple[float, float]:
+    """Log loss and accuracy."""
+    scores = predict_scores(network, inputs, devices)
+    log_probabilities = log_softmax(scores, axis=1)[np.arange(len(scores)), labels]
+    return float(-log_probabilities.mean()), float((scores.argmax(axis=1) == labels).mean())
 
 
-def predict_scores(network: keras.Model, pixels: np.ndarray, batch_size: int = 128) -> np.ndarray:
-    """What the network answers for (n, H, W, 3) uint8 photos, (n, 2) float64."""
-    chunks = [pixels[i : i + batch_size].astype(np.float32) for i in range(0, len(pixels), batch_size)]
-    return np.concatenate([np.asarray(network.predict_on_batch(chunk)) for chunk in chunks]).astype(np.float64)
+def predict_scores(
+    network: keras.Model, inputs: np.ndarray, devices: Devices | None = None, batch_size: int = 128
+) -> np.ndarray:
+    """What the network's first output is for photos, or for what its frozen layers made of them, (n, 2) float64."""
+    devices, scores = devices or Devices(), []
+    for place in range(0, len(inputs), batch_size):
+        answers = devices.answer(network, inputs[place : place + batch_size].astype(np.float32))
+        scores.append(np.asarray(answers[0] if isinstance(answers, list | tuple) else answers))
+    return np.concatenate(scores).astype(np.float64)
 
 
-def _calibrated(trained: keras.Model, recipe: Recipe, split: dataset.Split) -> tuple[keras.Model, dict[str, Any]]:
+def _calibrated(
+    trained: keras.Model, recipe: Recipe, inputs: np.ndarray, labels: np.ndarray
+) -> tuple[keras.Model, dict[str, Any]]:
     """Fold the network with the temperature that its calibration split asks for, and choose the unsure band there."""
-    scores = predict_scores(trained, split.pixels)
-    temperature = calibrate.temperature(scores, split.labels)
-    cat = softmax(scores / temperature, axis=1)[:, 0]
-    band = calibrate.unsure_band(cat, split.labels == 0, recipe.decided, recipe.most_unsure)
-    return fold(trained, temperature), {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}
+    with averaged(trained):
+        plain = build(recipe.network)
+        if recipe.frozen:
+            before = pretrained.pretrained()
+            blend(trained, rest(before, recipe.frozen), recipe.blend)
+            fold(before, plain=plain)
+        scores = predict_scores(trained, inputs)
+        shifted = scores + np.array([recipe.offset, -recipe.offset]) / 2
+        temperature = calibrate.temperature(shifted, labels)
+        cat = softmax(shifted / temperature, axis=1)[:, 0]
+        band = calibrate.unsure_band(cat, labels == 0, recipe.decided, recipe.most_unsure)
+        shipped = fold(trained, temperature, recipe.offset / temperature, plain)
+    return shipped, {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}
+
+
+def blend(trained: keras.Model, before: keras.Model, share: float) -> None:
+    """Move the weights of `trained` towards those of `before`, of which `1 - share` stays.
+
+    Between a fine-tuned network and the one it started from lie networks that know what both know (Wortsman et al. 2022,
+    "Robust fine-tuning of zero-shot models").
+    """
+    pairs = zip(trained.get_weights(), before.get_weights(), strict=True)
+    trained.set_weights([share * after + (1 - share) * start for after, start in pairs])
 
 
 def _counts(split: dataset.Split) -> dict[str, int]:

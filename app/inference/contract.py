@@ -17,10 +17,13 @@ from app.errors import NetworkError
 class Stage:
     """One named step of a network whose output people look at.
 
-    `kind` is convolution, depthwise_convolution, pooling, relu, add, flatten, dense or probabilities. `shape` is (height,
-    width, channels), or (n,) where there is no picture left. `inputs` are the stages, or `image`, that it computes from.
-    `kernel` and `stride` are (height, width) in steps of the input and `padding` is "same" or "valid"; all three are None
-    for kinds that have none. `parameters` counts the trained numbers.
+    `kind` is rescaling, convolution, depthwise_convolution, pooling, relu, add, flatten, dense or probabilities. `shape`
+    is (height, width, channels), or (n,) where there is no picture left. `inputs` are the stages, or `image`, that it
+    computes from. `parameters` counts the trained numbers. The others are None for kinds that have none: `kernel` and
+    `stride` are (height, width) in steps of the input, `padding` is "same" or "valid"; `activation` is what a convolution
+    applies to its sums, "relu6" (cut off below 0 and above 6); `operation` is what a pooling computes of its window, "max",
+    "average" or "log_mean_exp" (the logarithm of the mean of the exponentials); a pooling without a `kernel` has one
+    window, the whole picture.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Stage:
     kernel: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
     padding: str | None = None
+    activation: str | None = None
+    operation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class Contract:
     """A network's promise. `network` is the name of its folder, under which it is served.
 
     `input_shape` is (height, width, 3): RGB from 0 to 255, stretched to that size. `unsure` is the band (low, high) of
-    probabilities of cat, both ends included, in which the verdict is "unsure". `files` maps file names to their SHA-256.
+    probabilities of cat, both ends included, in which the verdict is "unsure". `stages` are the steps that people follow,
+    in order; `inner` are the layers inside of stages that consist of several, `block3_expand` of `block3`. `files` maps
+    file names to their SHA-256.
     """
 
     network: str
@@ -50,10 +57,11 @@ class Contract:
     stages: tuple[Stage, ...]
     files: dict[str, str]
     folder: Path
+    inner: tuple[Stage, ...] = ()
 
     def stage(self, name: str) -> Stage | None:
-        """The stage of that name, or None."""
-        return next((stage for stage in self.stages if stage.name == name), None)
+        """The stage or inner layer of that name, or None."""
+        return next((stage for stage in (*self.stages, *self.inner) if stage.name == name), None)
 
     def verdict(self, cat: float) -> str:
         """`cat`, `not_cat`, or `unsure` for a probability of cat that lies in the band."""
@@ -93,6 +101,7 @@ def load(folder: Path) -> Contract:
             unsure=(plain["unsure"]["low"], plain["unsure"]["high"]),
             parameters=plain["parameters"],
             stages=tuple(_stage(stage) for stage in plain["stages"]),
+            inner=tuple(_stage(stage) for stage in plain.get("inner", [])),
             files=plain["files"],
             folder=folder,
         )
@@ -126,5 +135,7 @@ def _stage(plain: dict[str, Any]) -> Stage:
         inputs=tuple(plain["inputs"]),
         parameters=plain["parameters"],
         padding=plain.get("padding"),
+        activation=plain.get("activation"),
+        operation=plain.get("operation"),
         **pairs,
     )

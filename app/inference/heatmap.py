@@ -1,10 +1,13 @@
 """The feature maps of one pass come in; a picture of where in the photo the evidence for a cat lies goes out.
 
-No second pass over the photo is needed. The last stage that still is a picture is followed by fully connected layers
-alone, and their slope is a matrix product: it is followed back from the difference of the two scores to that stage, and
-each place counts as slope times value, summed over channels (gradient times input, Shrikumar et al. 2016; at this stage
-it is Grad-CAM by Selvaraju et al. 2017 before its averaging of the slopes). Since ReLU is linear on either side of zero,
-these places, and the biases, add up to the difference of the scores exactly.
+No second pass over the photo is needed, because of what follows the last stage that still is a picture:
+
+- A network that judges each place and pools the verdicts has said it already. Each place counts as the scores would
+  differ if the whole photo looked like that place: the class activation map (Zhou et al. 2016) in the units of the answer.
+- Where fully connected layers follow, their slope is a matrix product: it is followed back from the difference of the two
+  scores to that stage, and each place counts as slope times value, summed over channels (gradient times input, Shrikumar
+  et al. 2016; at this stage it is Grad-CAM by Selvaraju et al. 2017 before its averaging of the slopes). Since ReLU is
+  linear on either side of zero, these places, and the biases, add up to the difference of the scores exactly.
 """
 
 import numpy as np
@@ -24,28 +27,37 @@ OPACITY = 0.75
 def stages_needed(contract: Contract) -> list[str]:
     """The stages whose values `evidence` reads: from the last picture to the scores."""
     names = [stage.name for stage in contract.stages]
-    first = names.index("flatten")
-    return names[max(0, first - 1) :]
+    return names[_last_picture(contract) :]
+
+
+def _last_picture(contract: Contract) -> int:
+    """The place among the stages of the last one with rows and columns; 0 if the photo itself is the last."""
+    return max((place for place, stage in enumerate(contract.stages) if len(stage.shape) == 3), default=0)
 
 
 def evidence(network: Network, tensor: np.ndarray, stages: dict[str, np.ndarray]) -> np.ndarray:
     """How much each place of the last picture speaks for a cat, (height, width) float64; negative speaks against.
 
     Args:
-        network: whose fully connected layers are followed back.
+        network: whose last layers are followed back.
         tensor: (1, height, width, 3), the photo that was passed.
         stages: the values that pass gave to `stages_needed`.
     """
     contract = network.contract
-    names = [stage.name for stage in contract.stages]
-    start = names.index("flatten")
-    slope = np.array([1.0, -1.0])  # of (score of cat - score of not_cat)
-    for stage in reversed(contract.stages[start + 1 : names.index("probabilities")]):
+    last = contract.stages[_last_picture(contract)]
+    picture = stages[last.name] if len(last.shape) == 3 else tensor[0]
+    slope, offset = np.array([1.0, -1.0]), 0.0  # of (score of cat - score of not_cat)
+    judged = False
+    for stage in reversed(contract.stages[_last_picture(contract) :]):
         if stage.kind == "dense":
+            offset += float(network.bias(stage.name).astype(np.float64) @ slope)
             slope = network.kernel(stage.name).astype(np.float64) @ slope
-        elif stage.kind == "relu":
+        elif stage.kind == "relu" and len(stage.shape) == 1:
             slope = slope * (stages[stage.name] > 0)
-    picture = stages[names[start - 1]] if start else tensor[0]
+        elif stage.operation == "log_mean_exp":
+            judged = True
+    if judged:
+        return np.asarray(picture @ slope + offset, np.float64)
     by_place: np.ndarray = (slope.reshape(picture.shape) * picture).sum(axis=2)
     return by_place
 

@@ -6,16 +6,17 @@ tests/model/test_parity.py holds them to it.
 """
 
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from app.errors import NetworkError
-from app.inference import contract, weights
+from app.inference import contract, taps, weights
 from app.inference.contract import Contract
 
 
@@ -64,26 +65,33 @@ class OnnxNetwork:
     """A network run by ONNX Runtime, one thread a pass: a CPU does more passes a second side by side than together."""
 
     def __init__(self, contract: Contract) -> None:
-        onnxruntime = import_onnxruntime()
         model = contract.verified("model.onnx").read_bytes()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = _session(model)
         except Exception as error:  # the runtime's own exceptions share no base class
             raise NetworkError(f"{contract.folder / 'model.onnx'} cannot be run: {error}") from error
         self.contract = contract
         self.sha256 = contract.files["model.onnx"]
+        self._model = model
         self._weights = weights.read(model)
+        self._inner = [layer.name for layer in contract.inner]
+        self._tapped: Any = None
+        self._making = threading.Lock()
 
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> Pass:
         """See Network.run."""
         names = ["probabilities", *(name for name in stages if name != "probabilities")]
-        outputs = self._session.run(names, {"image": tensor})
+        session = self._session if set(self._inner).isdisjoint(names) else self._session_of_every_layer()
+        outputs = session.run(names, {"image": tensor})
         arrays = {name: _channels_last(output[0]) for name, output in zip(names, outputs, strict=True)}
         return Pass(arrays["probabilities"], arrays)
+
+    def _session_of_every_layer(self) -> Any:
+        """A second session, made when a layer inside of a stage is first asked for."""
+        with self._making:
+            if self._tapped is None:
+                self._tapped = _session(taps.with_outputs(self._model, self._inner))
+            return self._tapped
 
     def kernel(self, stage: str) -> np.ndarray:
         """See Network.kernel."""
@@ -93,6 +101,15 @@ class OnnxNetwork:
     def bias(self, stage: str) -> np.ndarray:
         """See Network.bias."""
         return self._weights[f"{stage}/bias"]
+
+
+def _session(model: bytes) -> Any:
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _channels_last(output: np.ndarray) -> np.ndarray:
@@ -107,6 +124,8 @@ class KerasNetwork:
         path = contract.verified("model.keras")
         try:
             import keras
+
+            from app.inference import pooling  # noqa: F401  makes Keras know the layer that a saved network may name
         except ImportError as error:
             raise NetworkError(f"CATSCOPE_ENGINE=keras needs TensorFlow and Keras: {error}") from error
         try:
@@ -116,7 +135,8 @@ class KerasNetwork:
         self.contract = contract
         self.sha256 = contract.files["model.keras"]
         self._model = model
-        self._tapped = keras.Model(model.input, {s.name: model.get_layer(s.name).output for s in contract.stages})
+        names = [stage.name for stage in (*contract.stages, *contract.inner)]
+        self._tapped = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
 
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> Pass:
         """See Network.run."""

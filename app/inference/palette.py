@@ -52,6 +52,9 @@ def png(places: np.ndarray, colours: np.ndarray, side: int | None = None) -> byt
     image = Image.fromarray(np.ascontiguousarray(places))
     if side and max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.BOX)
+    if image.width * image.height < 8 * len(colours):  # a palette of the colours that occur is shorter than the whole scale
+        used, places = np.unique(np.asarray(image), return_inverse=True)
+        image, colours = Image.fromarray(places.reshape(image.height, image.width).astype(np.uint8)), colours[used]
     image.putpalette(colours.tobytes())
     return encode(image)
 

@@ -90,17 +90,18 @@ def raw_stages(data: bytes, network: Network, stages: tuple[str, ...], max_pixel
 
 
 def chosen_stages(network: Network, stages: tuple[str, ...]) -> list[str]:
-    """The stages asked for, once each and in the network's order; all of them when none is named.
+    """The stages asked for, once each and in the network's order, inner layers after them; all stages when none is named.
 
-    Raises InvalidRequest for a name that is not a stage.
+    Raises InvalidRequest for a name that is neither a stage nor an inner layer.
     """
-    known = [stage.name for stage in network.contract.stages]
+    everything = [stage.name for stage in network.contract.stages]
+    known = everything + [layer.name for layer in network.contract.inner]
     unknown = [name for name in stages if name not in known]
     if unknown:
         raise InvalidRequest(
-            f"Network {network.contract.network} has no stage {', '.join(unknown)}; its stages are {', '.join(known)}."
+            f"Network {network.contract.network} has no stage {', '.join(unknown)}; its stages are {', '.join(everything)}."
         )
-    return [name for name in known if name in stages] if stages else known
+    return [name for name in known if name in stages] if stages else everything
 
 
 def _tensor(data: bytes, network: Network, max_pixels: int) -> tuple[Photo, np.ndarray]:

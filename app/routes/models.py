@@ -48,8 +48,11 @@ async def get_model(service: ServiceNeeded, network: NetworkPath) -> dict[str, A
     """Answers its stages in order, what was measured of it, and how its training went."""
     found = service.network(network)
     records = service.records[network]
-    stages = [schemas.stage_answer(stage) for stage in found.contract.stages]
-    return schemas.network_answer(found, records["metrics"]) | {"stages": stages} | records
+    layers = {
+        "stages": [schemas.stage_answer(stage) for stage in found.contract.stages],
+        "inner": [schemas.stage_answer(layer) for layer in found.contract.inner],
+    }
+    return schemas.network_answer(found, records["metrics"]) | layers | records
 
 
 @router.get(
@@ -61,7 +64,7 @@ async def get_model(service: ServiceNeeded, network: NetworkPath) -> dict[str, A
 async def get_kernels(service: ServiceNeeded, network: NetworkPath, stage: StagePath) -> Response:
     """Draws every trained weight of a convolution on one colour scale: blue below zero, white at zero, brown above."""
     found = service.network(network)
-    drawable = [s.name for s in found.contract.stages if "convolution" in s.kind]
+    drawable = [s.name for s in (*found.contract.stages, *found.contract.inner) if "convolution" in s.kind]
     if stage not in drawable:
         known = found.contract.stage(stage)
         what = f"is a {known.kind} stage and has no kernels to draw" if known else "is no stage"

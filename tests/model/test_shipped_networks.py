@@ -11,14 +11,16 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from app.inference import heatmap
 from app.inference.contract import load
 from app.inference.network import KerasNetwork, OnnxNetwork
 from app.inference.predict import Wanted, predict
 from app.inference.tensor import to_tensor
 from training.export import TOLERANCE
+from training.pointing import peak
 
 MODEL = Path(__file__).parent.parent.parent / "model"
-NETWORKS = ("dense", "tutorial")
+NETWORKS = ("cat", "dense", "tutorial")
 PHOTOS = ("chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "ihc.png")
 SHARED = Path(os.environ.get("CATSCOPE_TEST_PHOTOS", MODEL.parent.parent / "shared" / "data"))
 
@@ -39,9 +41,10 @@ def test_every_stage_of_the_export_equals_keras_on_real_photos(contract, photo):
     if image is None:
         pytest.skip(f"this scikit-image does not ship {photo}")
     tensor = to_tensor(image.convert("RGB"), *contract.input_shape[:2])
-    names = [stage.name for stage in contract.stages]
+    layers = (*contract.stages, *contract.inner)
+    names = [stage.name for stage in layers]
     ours, truth = OnnxNetwork(contract).run(tensor, names), KerasNetwork(contract).run(tensor, names)
-    for stage in contract.stages:
+    for stage in layers:
         expected = truth.stages[stage.name]
         assert ours.stages[stage.name].shape == expected.shape == stage.shape
         difference = np.abs(ours.stages[stage.name] - expected).max() / max(1.0, np.abs(expected).max())
@@ -50,7 +53,9 @@ def test_every_stage_of_the_export_equals_keras_on_real_photos(contract, photo):
 
 def test_the_contract_counts_the_parameters_that_keras_counts(contract):
     model = keras.saving.load_model(contract.folder / "model.keras", compile=False)
-    assert contract.parameters == model.count_params() == sum(stage.parameters for stage in contract.stages)
+    assert (
+        contract.parameters == model.count_params() == sum(layer.parameters for layer in (*contract.stages, *contract.inner))
+    )
 
 
 def test_the_tutorial_network_knows_scikit_images_cat(cat_photo):
@@ -62,6 +67,77 @@ def test_the_tutorial_network_knows_scikit_images_cat(cat_photo):
 def test_the_tutorial_network_sees_no_cat_in_scikit_images_other_photos(photo):
     data = (Path(skimage.data.data_dir) / photo).read_bytes()
     assert predict(data, OnnxNetwork(load(MODEL / "tutorial")), Wanted("none")).label == "not_cat"
+
+
+@pytest.fixture(scope="module")
+def cat() -> OnnxNetwork:
+    return OnnxNetwork(load(MODEL / "cat"))
+
+
+def test_the_cat_network_knows_scikit_images_cat(cat, cat_photo):
+    answer = predict(cat_photo, cat, Wanted("none"))
+    assert answer.verdict == "cat"
+
+
+@pytest.mark.parametrize("photo", ["rocket.jpg", "coffee.png", "astronaut.png", "motorcycle_left.png", "ihc.png"])
+def test_the_cat_network_sees_no_cat_in_scikit_images_other_photos(cat, photo):
+    path = Path(skimage.data.data_dir) / photo
+    if not path.exists():
+        pytest.skip(f"this scikit-image does not ship {photo}")
+    assert predict(path.read_bytes(), cat, Wanted("none")).verdict == "not_cat"
+
+
+def evidence_of(network: OnnxNetwork, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """The heatmap's places, and the two scores, of one pass."""
+    tensor = to_tensor(image, *network.contract.input_shape[:2])
+    result = network.run(tensor, heatmap.stages_needed(network.contract))
+    return heatmap.evidence(network, tensor, result.stages), result.stages["scores"]
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (300, 0), (0, 200), (300, 200)])
+def test_the_heatmaps_peak_lies_on_a_cat_that_was_pasted_there(cat, corner):
+    scene = Image.open(Path(skimage.data.data_dir) / "coffee.png").convert("RGB").resize((600, 400))
+    small = Image.open(Path(skimage.data.data_dir) / "chelsea.png").convert("RGB").resize((300, 200))
+    scene.paste(small, corner)
+    x, y = peak(evidence_of(cat, scene)[0])
+    assert corner[0] <= x * 600 <= corner[0] + 300
+    assert corner[1] <= y * 400 <= corner[1] + 200
+
+
+def test_the_places_pooled_are_the_difference_of_the_scores(cat, cat_image):
+    """What each place would be answered alone lies around what the photo is answered: mean below, maximum above."""
+    places, scores = evidence_of(cat, cat_image)
+    assert places.mean() < scores[0] - scores[1] < places.max()
+
+
+def test_the_heatmap_agrees_with_grad_cam(cat, cat_image):
+    """Selvaraju et al. 2017 on the stage `head`, by automatic differentiation, against the map of one pass."""
+    import tensorflow as tf
+
+    model = keras.saving.load_model(MODEL / "cat" / "model.keras", compile=False)
+    tapped = keras.Model(model.input, [model.get_layer("head").output, model.get_layer("scores").output])
+    with tf.GradientTape() as tape:
+        head, scores = tapped(to_tensor(cat_image, *model.input_shape[1:3]))
+        difference = scores[0, 0] - scores[0, 1]
+    weights = tape.gradient(difference, head).numpy()[0].mean(axis=(0, 1))
+    grad_cam = head.numpy()[0] @ weights
+    places, _ = evidence_of(cat, cat_image)
+    assert np.corrcoef(grad_cam.ravel(), places.ravel())[0, 1] > 0.999
+
+
+def test_the_cat_network_reaches_its_bars():
+    sets = json.loads((MODEL / "cat" / "metrics.json").read_text())["sets"]
+    assert sets["val-pets"]["accuracy"]["value"] >= 0.99
+    assert sets["val-breeds"]["accuracy"]["value"] >= 0.99
+    assert sets["val-objects"]["confusion"][0] == [5, 0]
+    assert sets["val-objects"]["false_alarm_rate"]["value"] <= 0.0051
+    assert sets["val-wild"]["recall"]["value"] >= 0.85
+    assert sets["catvnoncat-test"]["accuracy"]["value"] == 1.0
+    assert sets["pooled"]["calibration_error"]["value"] <= 0.02
+    assert sets["pooled"]["decided_accuracy"]["value"] >= 0.995
+    assert sets["pooled"]["unsure"]["value"] <= 0.06
+    for name in ("val-pets", "val-breeds"):
+        assert sets[name]["guises"]["original"]["value"] - sets[name]["guises"]["black_and_white"]["value"] <= 0.011
 
 
 def test_the_figures_were_measured_on_this_very_file(contract):

@@ -293,8 +293,36 @@ def test_a_relu_with_a_ceiling_is_named(tmp_path, photos):
 
 
 def test_a_layer_that_does_more_than_its_translation_is_refused_by_the_comparison(tmp_path, photos):
-    folder = saved(tmp_path / "small", small(layers.Conv2D(4, 3, activation="tanh", name="conv")))
+    x = photo = keras.Input((8, 8, 3), name="image")
+    x = layers.Flatten(data_format="channels_first", name="flatten")(x)
+    x = layers.Softmax(name="probabilities")(layers.Dense(2, name="scores")(x))
+    folder = saved(tmp_path / "small", keras.Model(photo, x, name="small"))
     assert "the export differs from Keras" in refused(folder, photos)
+
+
+def test_an_activation_without_a_translation_is_named(tmp_path, photos):
+    folder = saved(tmp_path / "small", small(layers.Conv2D(4, 3, activation="tanh", name="conv")))
+    assert "layer conv has the activation tanh" in refused(folder, photos)
+
+
+def test_a_dense_layer_that_brings_its_activation_is_named(tmp_path, photos):
+    x = photo = keras.Input((8, 8, 3), name="image")
+    x = layers.Dense(3, activation="relu", name="dense")(layers.Flatten(name="flatten")(x))
+    x = layers.Softmax(name="probabilities")(layers.Dense(2, name="scores")(x))
+    assert "layer dense is dense with an activation" in refused(
+        saved(tmp_path / "small", keras.Model(photo, x, name="small")), photos
+    )
+
+
+def test_layers_inside_of_a_stage_are_listed_apart_from_the_stages(tmp_path, photos):
+    x = photo = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(4, 3, activation="relu6", name="block1_expand")(x)
+    x = layers.Conv2D(4, 1, name="block1")(x)
+    x = layers.Dense(2, name="scores")(layers.Flatten(name="flatten")(x))
+    folder = saved(tmp_path / "small", keras.Model(photo, layers.Softmax(name="probabilities")(x), name="small"))
+    promised = export(folder, photos)
+    assert [stage["name"] for stage in promised["stages"]] == ["block1", "flatten", "scores", "probabilities"]
+    assert [(layer["name"], layer["activation"]) for layer in promised["inner"]] == [("block1_expand", "relu6")]
 
 
 def test_a_dense_layer_without_a_bias_is_exported_or_named(tmp_path, photos):
@@ -316,8 +344,8 @@ def test_a_network_of_nan_is_refused(tmp_path, photos):
 
 def test_a_nan_on_one_photo_is_not_forgotten_over_the_next():
     model = small(layers.Conv2D(4, 3, name="conv"))
-    stages = describe(model)
-    serialized = onnx_graph.build(model, [stage.name for stage in stages]).SerializeToString()
+    stages = [stage.name for stage in describe(model)[0]]
+    serialized = onnx_graph.build(model, stages).SerializeToString()
     tensors = [np.full((1, 8, 8, 3), np.nan, np.float32), np.ones((1, 8, 8, 3), np.float32)]
     assert np.isnan(compare(model, serialized, stages, tensors)[0])
 

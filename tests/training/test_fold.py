@@ -7,7 +7,8 @@ from keras import layers
 from scipy.special import softmax
 
 from training.fold import fold
-from training.networks import BUILDERS, build
+from training.frozen import rest
+from training.networks import build
 
 HELPERS = (layers.Rescaling, layers.BatchNormalization, layers.Dropout)
 
@@ -29,7 +30,7 @@ def trained(name: str, seed: int = 0) -> keras.Model:
     return network
 
 
-@pytest.fixture(scope="module", params=sorted(BUILDERS))
+@pytest.fixture(scope="module", params=("dense", "tutorial"))
 def network(request: pytest.FixtureRequest) -> keras.Model:
     return trained(request.param)
 
@@ -111,3 +112,53 @@ def test_a_batch_normalisation_with_a_scale_is_refused():
     network = keras.Model(photo, layers.Dense(2, name="scores")(x), name="dense")
     with pytest.raises(ValueError, match="scaled cannot be folded"):
         fold(network)
+
+
+def test_an_offset_is_added_to_the_log_odds(network, pixels):
+    def log_odds(folded: keras.Model) -> np.ndarray:
+        logits = scores(keras.Model(folded.input, folded.get_layer("scores").output), pixels)
+        return logits[:, 0] - logits[:, 1]
+
+    expected = log_odds(fold(network, 2.0)) + 0.7
+    assert log_odds(fold(network, 2.0, 0.7)) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+# The network that starts from ImageNet: its first part is not trained, and its rescaling stays
+
+
+@pytest.fixture(scope="module")
+def cat() -> keras.Model:
+    keras.utils.set_random_seed(2)
+    return build("cat", training=True)
+
+
+@pytest.fixture(scope="module")
+def folded_cat(cat) -> keras.Model:
+    before = build("cat", training=True)
+    before.set_weights(cat.get_weights())
+    plain = fold(before)
+    late = rest(cat, "block11")
+    late.set_weights([weight * 1.1 for weight in late.get_weights()])
+    return fold(late, 2.0, plain=plain)
+
+
+def test_what_was_trained_replaces_what_was_there(cat, folded_cat):
+    for name in ("block12_expand", "block14_depthwise", "head", "evidence"):
+        for found, expected in zip(folded_cat.get_layer(name).get_weights(), cat.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_what_was_not_trained_stays(cat, folded_cat):
+    for name in ("stem", "block1_depthwise", "block11_project"):
+        for found, expected in zip(folded_cat.get_layer(name).get_weights(), cat.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_the_rescaling_that_the_network_keeps_is_not_folded_into_its_kernels(folded_cat):
+    assert folded_cat.get_layer("normalize").scale == 1 / 128
+
+
+def test_the_folded_cat_network_answers_as_the_trained_one_divided_by_the_temperature(cat, folded_cat):
+    photo = np.random.default_rng(3).uniform(0, 255, (1, 304, 304, 3)).astype(np.float32)
+    expected = softmax(np.asarray(cat(photo, training=False)[0], np.float64) / 2, axis=1)
+    assert np.asarray(folded_cat(photo, training=False)) == pytest.approx(expected, abs=1e-5)

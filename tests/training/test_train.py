@@ -19,7 +19,8 @@ from training import train as module
 from training.config import CLASSES, DENSE, RECIPES
 from training.errors import run
 from training.networks import build
-from training.train import class_weights, compile_for, predict_scores, train
+from training.train import averaged, blend, compile_for, predict_scores, train
+from training.views import class_weights
 
 # What a run leaves behind
 
@@ -234,3 +235,42 @@ def test_options_replace_what_the_recipe_says_and_nothing_else(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train", *GOOD, "--epochs", "2", "--learning-rate", "0.25", "--resume"])
     module.main()
     assert asked == [(replace(DENSE, epochs=2, learning_rate=0.25), Path("nowhere"), Path("nothing"), True)]
+
+
+# Between the network that was started from and the one that was trained
+
+
+def networks() -> tuple[keras.Model, keras.Model]:
+    before, after = (keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]) for _ in range(2))
+    before.set_weights([np.zeros((3, 2)), np.zeros(2)])
+    after.set_weights([np.full((3, 2), 10.0), np.full(2, 5.0)])
+    return before, after
+
+
+@pytest.mark.parametrize(("share", "kernel", "bias"), [(1.0, 10.0, 5.0), (0.6, 6.0, 3.0), (0.0, 0.0, 0.0)])
+def test_a_blend_takes_its_share_of_every_weight(share, kernel, bias):
+    before, after = networks()
+    blend(after, before, share)
+    assert after.get_weights()[0] == pytest.approx(kernel)
+    assert after.get_weights()[1] == pytest.approx(bias)
+
+
+def test_the_running_average_of_the_weights_is_used_inside_and_gone_outside():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    network.compile(keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.5), "mse")
+    seen = []
+    for step in range(3):
+        network.train_on_batch(np.ones((4, 3), np.float32), np.full((4, 2), float(step)))
+        seen.append(network.get_weights()[0])
+    expected = seen[0] * 0.25 + seen[1] * 0.25 + seen[2] * 0.5
+    with averaged(network):
+        assert network.get_weights()[0] == pytest.approx(expected, rel=1e-5)
+    assert network.get_weights()[0] == pytest.approx(seen[2])
+
+
+def test_without_a_running_average_nothing_changes_inside():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    network.compile(keras.optimizers.SGD(0.5), "mse")
+    weights = network.get_weights()[0]
+    with averaged(network):
+        assert network.get_weights()[0] == pytest.approx(weights)

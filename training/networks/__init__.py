@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import keras
 
-from training.networks import dense, tutorial
+from training.networks import cat, dense, tutorial
 
-BUILDERS: dict[str, Callable[..., keras.Model]] = {"dense": dense.build, "tutorial": tutorial.build}
+BUILDERS: dict[str, Callable[..., keras.Model]] = {"cat": cat.build, "dense": dense.build, "tutorial": tutorial.build}
 
 
 def build(network: str, training: bool = False) -> keras.Model:

@@ -1,0 +1,65 @@
+"""A command line's wish comes in; how a batch is learned from, on one device or on all of this machine, goes out.
+
+Each device holds a copy of the network, learns from its share of every batch, and the gradients are averaged: the same
+training, up to rounding, in less time. TensorFlow does so with `tf.distribute.MirroredStrategy`, JAX with Keras's own
+`DataParallel`.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import keras
+import numpy as np
+
+from training.errors import TrainingError
+from training.views import Batch
+
+
+class Devices:
+    """One device, or all of them: GPUs where there are any, else CPUs."""
+
+    def __init__(self, distribute: bool = False) -> None:
+        self._strategy: Any = None
+        if not distribute:
+            return
+        names = _best(keras.distribution.list_devices())
+        if len(names) < 2:
+            raise TrainingError(f"--distribute needs two devices or more, Keras sees {', '.join(names) or 'none'}")
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            self._strategy = tf.distribute.MirroredStrategy(names)
+        elif keras.backend.backend() == "jax":
+            keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names, auto_shard_dataset=False))
+        else:
+            raise TrainingError(f"--distribute works with TensorFlow and JAX, not with {keras.backend.backend()}")
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Networks and optimizers are made within it."""
+        return self._strategy.scope() if self._strategy else nullcontext()
+
+    def learn(self, network: keras.Model, batch: Batch) -> float:
+        """One step of training; the loss on the batch."""
+        if not self._strategy:
+            return float(np.ravel(network.train_on_batch(batch.inputs, batch.targets, batch.weights))[0])
+        # `train_on_batch` would give each device the whole batch; `fit` gives each its share, and wants shares of one size.
+        count = len(batch) - len(batch) % self._strategy.num_replicas_in_sync
+        if not count:
+            return 0.0  # fewer photos than devices: too few to learn from
+        inputs, targets, weights = keras.tree.map_structure(
+            lambda array: keras.ops.convert_to_numpy(array)[:count], (batch.inputs, batch.targets, batch.weights)
+        )
+        history = network.fit(inputs, targets, sample_weight=weights, batch_size=count, shuffle=False, verbose=0)
+        return float(history.history["loss"][-1])
+
+    def answer(self, network: keras.Model, inputs: np.ndarray) -> Any:
+        """What the network answers to a batch."""
+        if not self._strategy:
+            return network.predict_on_batch(inputs)
+        return network.predict(inputs, batch_size=len(inputs), verbose=0)
+
+
+def _best(names: list[str]) -> list[str]:
+    """The devices to use, of all that Keras lists."""
+    faster = [name for name in names if not name.lower().startswith("cpu")]
+    return faster or names
