@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from app.inference.contract import load
+from app.inference.palette import SEQUENTIAL
 from tests.conftest import encoded, ready_client, sha256
 
 
@@ -89,10 +90,18 @@ def test_a_thumbnail_shows_the_raw_values_on_the_stages_one_scale(client, cat_ph
     found = post(client, cat_photo, stages="block2_relu").json()["feature_maps"][0]
     for channel in found["channels"]:
         image = picture(channel["thumbnail"])
-        places = np.asarray(image, float) / 254 * found["max"]
+        colours = np.asarray(image.convert("RGB"), int)
+        places = np.abs(colours[:, :, None] - SEQUENTIAL.astype(int)).sum(axis=3).argmin(axis=2) / 254 * found["max"]
         values = arrays["block2_relu"][:, :, channel["index"]]
         assert image.size == (25, 25)
-        assert np.abs(places - values).max() <= found["max"] / 254, "a colour is at most one step away from its value"
+        assert np.abs(places - values).max() <= found["max"] / 127, "a colour is at most two steps away from its value"
+
+
+def test_a_small_thumbnail_carries_only_the_colours_that_occur(client, cat_photo):
+    found = post(client, cat_photo, stages="block5_relu").json()["feature_maps"][0]
+    image = picture(found["channels"][0]["thumbnail"])
+    assert image.size == (3, 3)
+    assert len(image.palette.colors) == len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) <= 9
 
 
 def test_zero_has_a_colour_of_its_own_where_values_have_both_signs(client, cat_photo):

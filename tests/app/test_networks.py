@@ -140,6 +140,12 @@ def test_a_default_that_is_not_there_is_an_error_however_the_service_is_started(
         ready_client(model_dir, network="lion")
 
 
+def test_a_models_detail_says_what_a_pooling_computes(client):
+    stages = {stage["name"]: stage for stage in client.get("/models/tutorial").json()["stages"]}
+    assert stages["block1_pool"]["operation"] == "max"
+    assert client.get("/models/tutorial").json()["inner"] == []
+
+
 def test_models_lists_what_is_served(client, model_dir):
     answer = client.get("/models").json()
     assert answer["default"] == "tutorial"
@@ -161,6 +167,8 @@ def test_a_models_detail_holds_its_stages_history_and_metrics(client, model_dir)
         "kernel": [3, 3],
         "stride": [1, 1],
         "padding": "same",
+        "activation": None,
+        "operation": None,
     }
     assert answer["history"]["network"] == "tutorial"
     assert answer["metrics"] is None, "this network was never measured"

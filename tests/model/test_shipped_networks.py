@@ -13,6 +13,7 @@ from PIL import Image
 
 from app.inference import heatmap
 from app.inference.contract import load
+from app.inference.guises import GUISES
 from app.inference.network import KerasNetwork, OnnxNetwork
 from app.inference.predict import Wanted, predict
 from app.inference.tensor import to_tensor
@@ -161,8 +162,31 @@ def test_the_tutorial_network_trained_in_under_an_hour():
 def test_the_convolutional_network_beats_the_ordinary_one_with_fewer_parameters():
     tutorial, dense = (json.loads((MODEL / name / "metrics.json").read_text()) for name in ("tutorial", "dense"))
     assert tutorial["parameters"] < dense["parameters"]
-    for guise, figure in tutorial["sets"]["pooled"]["guises"].items():
-        assert figure["value"] > dense["sets"]["pooled"]["guises"][guise]["value"], guise
+    for guise in GUISES:
+        figures = [network["sets"]["pooled"]["guises"][guise]["value"] for network in (tutorial, dense)]
+        assert figures[0] > figures[1], guise
+
+
+def test_the_cat_network_beats_the_chapters_networks_in_every_disguise():
+    cat, tutorial, dense = (json.loads((MODEL / name / "metrics.json").read_text()) for name in ("cat", "tutorial", "dense"))
+    for guise, figure in cat["sets"]["pooled"]["guises"].items():
+        assert figure["value"] > max(network["sets"]["pooled"]["guises"][guise]["value"] for network in (tutorial, dense)), (
+            guise
+        )
+
+
+def test_layers_inside_of_blocks_are_computed_by_the_pass_that_answers(cat, cat_image):
+    tensor = to_tensor(cat_image, *cat.contract.input_shape[:2])
+    plain, tapped = cat.run(tensor, ["block3"]), cat.run(tensor, ["block3", "block3_project", "block3_depthwise"])
+    assert tapped.stages["block3_depthwise"].shape == (76, 76, 144)
+    np.testing.assert_allclose(tapped.stages["block3"], plain.stages["block3"], rtol=1e-4, atol=1e-4)
+    assert tapped.probabilities == pytest.approx(plain.probabilities, abs=1e-5)
+
+
+def test_an_answer_with_every_stage_stays_small(cat, cat_photo):
+    answer = predict(cat_photo, cat, Wanted())
+    assert [found.stage for found in answer.feature_maps] == [stage.name for stage in cat.contract.stages]
+    assert sum(len(channel.thumbnail) for found in answer.feature_maps for channel in found.channels) < 225_000
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the validation photos are not on this machine")
