@@ -22,6 +22,8 @@ class Devices:
         self._strategy: Any = None
         if not distribute:
             return
+        if keras.backend.backend() not in ("tensorflow", "jax"):
+            raise TrainingError(f"--distribute works with TensorFlow and JAX, not with {keras.backend.backend()}")
         names = _best(keras.distribution.list_devices())
         if len(names) < 2:
             raise TrainingError(f"--distribute needs two devices or more, Keras sees {', '.join(names) or 'none'}")
@@ -29,10 +31,8 @@ class Devices:
             import tensorflow as tf
 
             self._strategy = tf.distribute.MirroredStrategy(names)
-        elif keras.backend.backend() == "jax":
-            keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names, auto_shard_dataset=False))
         else:
-            raise TrainingError(f"--distribute works with TensorFlow and JAX, not with {keras.backend.backend()}")
+            keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names, auto_shard_dataset=False))
 
     def scope(self) -> AbstractContextManager[Any]:
         """Networks and optimizers are made within it."""

@@ -41,6 +41,10 @@ def frozen(network: keras.Model, taps: list[str]) -> Frozen:
 
 def accelerated() -> bool:
     """Whether Keras's backend sees anything but CPUs."""
+    if keras.backend.backend() == "torch":  # Keras lists no devices of PyTorch
+        import torch
+
+        return bool(torch.cuda.is_available())
     return any(not device.lower().startswith("cpu") for device in keras.distribution.list_devices())
 
 

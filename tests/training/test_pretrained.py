@@ -139,6 +139,27 @@ def test_a_file_that_holds_no_weights_is_refused_by_its_name(tmp_path, data):
     assert refused(tmp_path / "a.pth", data).startswith(f"{tmp_path / 'a.pth'} holds no PyTorch weights")
 
 
+@pytest.mark.parametrize(
+    ("length", "offset", "shape", "strides"),
+    [(4, 0, (5,), (1,)), (4, 2, (3,), (1,)), (4, 0, (2, 2), (3, 1)), (4, -1, (2,), (1,)), (4, 3, (2,), (-1,))],
+)
+def test_a_tensor_that_reaches_beyond_its_storage_is_refused(length, offset, shape, strides):
+    with pytest.raises(pickle.UnpicklingError, match="outside of its storage"):
+        pretrained._tensor(np.zeros(length, np.float32), offset, shape, strides)
+
+
+def test_a_storage_larger_than_the_file_is_refused_before_memory_is_taken():
+    unpickler = pretrained._Unpickler(io.BytesIO(b""))
+    unpickler.storages, unpickler.size = {}, 1000
+    with pytest.raises(pickle.UnpicklingError, match="does not fit into the file"):
+        unpickler.persistent_load(("storage", np.dtype("<f4"), "0", "cpu", 10**12, None))
+
+
+@pytest.mark.parametrize("state", [[1, 2], {"name": 3}])
+def test_a_state_that_is_no_dictionary_of_tensors_is_refused(tmp_path, state):
+    refused(tmp_path / "weights.pth", torch_file(state))
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"nowhere\.pth holds no PyTorch weights"):
         read(tmp_path / "nowhere.pth")
