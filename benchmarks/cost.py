@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from app.inference.network import import_onnxruntime
+from app.inference.network import session
 from training import onnx_graph
 from training.networks import cat, pretrained
 
@@ -51,14 +51,6 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     if out:
         out.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def session(model: bytes):
-    """One thread, as the service runs networks."""
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def lite0() -> bytes:

@@ -45,7 +45,7 @@ def compose(
         view = _paste(scene, _photo(pixels, subject), composition, side, random)
     elif way < composition.pasted + composition.beside:
         other = int(random.integers(len(labels)))
-        label = min(label, int(labels[other])) if CAT in (label, labels[other]) else label
+        label = CAT if labels[other] == CAT else label
         view = _beside(_photo(pixels, subject), _photo(pixels, other), composition, side, random)
     else:
         view = _close(_photo(pixels, subject), composition, side, random)

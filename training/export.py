@@ -19,7 +19,7 @@ from keras import layers
 from app.errors import CatscopeError
 from app.inference.contract import Stage
 from app.inference.decode import decode
-from app.inference.network import import_onnxruntime
+from app.inference.network import session
 from app.inference.pooling import LogMeanExpPooling2D
 from app.inference.taps import with_outputs
 from app.inference.tensor import to_tensor
@@ -171,11 +171,11 @@ def _activation(layer: keras.layers.Layer) -> str | None:
 def compare(model: keras.Model, serialized: bytes, names: list[str], tensors: list[np.ndarray]) -> tuple[float, str]:
     """The largest difference between Keras and an ONNX export over all named layers and photos, and where it was found."""
     tapped = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    session = import_onnxruntime().InferenceSession(serialized, providers=["CPUExecutionProvider"])
+    exported = session(serialized)
     worst, place = 0.0, names[-1]
     for tensor in tensors:
         for name, truth, export in zip(
-            names, tapped(tensor, training=False), session.run(names, {"image": tensor}), strict=True
+            names, tapped(tensor, training=False), exported.run(names, {"image": tensor}), strict=True
         ):
             expected = np.asarray(truth, np.float64)
             found = export.transpose(0, 2, 3, 1) if export.ndim == 4 else export

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from app.inference.network import import_onnxruntime
+from app.inference.network import session
 from training import onnx_graph
 
 CHUNK = 8
@@ -26,14 +26,10 @@ def frozen(network: keras.Model, taps: list[str]) -> Frozen:
     if accelerated():
         tapped = keras.Model(network.input, [network.get_layer(name).output for name in taps])
         return lambda photos: [np.asarray(keras.ops.convert_to_numpy(o)) for o in tapped(photos, training=False)]
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    graph = onnx_graph.build(network, taps).SerializeToString()
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    exported = session(onnx_graph.build(network, taps).SerializeToString())
 
     def run(photos: np.ndarray) -> list[np.ndarray]:
-        outputs = session.run(taps, {"image": photos})
+        outputs = exported.run(taps, {"image": photos})
         return [output.transpose(0, 2, 3, 1) if output.ndim == 4 else output for output in outputs]
 
     return run

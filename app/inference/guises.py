@@ -33,12 +33,17 @@ def _zoomed_in(image: Image.Image) -> Image.Image:
     return ImageOps.crop(image, (image.width // 6, image.height // 6, image.width // 6, image.height // 6))
 
 
-def _zoomed_out(image: Image.Image) -> Image.Image:
-    """Half the size, in the middle of a grey field."""
-    canvas = Image.new("RGB", image.size, _GREY)
-    small = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BILINEAR)
-    canvas.paste(small, ((image.width - small.width) // 2, (image.height - small.height) // 2))
-    return canvas
+def zoomed_out(divisor: int) -> Guise:
+    """Smaller by that factor, in the middle of a grey field."""
+
+    def zoom(image: Image.Image) -> Image.Image:
+        canvas = Image.new("RGB", image.size, _GREY)
+        size = (max(1, image.width // divisor), max(1, image.height // divisor))
+        small = image.resize(size, Image.Resampling.BILINEAR)
+        canvas.paste(small, ((image.width - small.width) // 2, (image.height - small.height) // 2))
+        return canvas
+
+    return zoom
 
 
 def _dark(image: Image.Image) -> Image.Image:
@@ -67,7 +72,7 @@ GUISES: dict[str, Guise] = {
     "rotated_right": _rotated(-15),
     "shifted": _shifted,
     "zoomed_in": _zoomed_in,
-    "zoomed_out": _zoomed_out,
+    "zoomed_out": zoomed_out(2),
     "dark": _dark,
     "blurred": _blurred,
     "part_hidden": _part_hidden,

@@ -44,11 +44,12 @@ def evidence(network: Network, tensor: np.ndarray, stages: dict[str, np.ndarray]
         stages: the values that pass gave to `stages_needed`.
     """
     contract = network.contract
-    last = contract.stages[_last_picture(contract)]
+    start = _last_picture(contract)
+    last = contract.stages[start]
     picture = stages[last.name] if len(last.shape) == 3 else tensor[0]
     slope, offset = np.array([1.0, -1.0]), 0.0  # of (score of cat - score of not_cat)
     judged = False
-    for stage in reversed(contract.stages[_last_picture(contract) :]):
+    for stage in reversed(contract.stages[start:]):
         if stage.kind == "dense":
             offset += float(network.bias(stage.name).astype(np.float64) @ slope)
             slope = network.kernel(stage.name).astype(np.float64) @ slope

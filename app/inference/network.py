@@ -67,7 +67,7 @@ class OnnxNetwork:
     def __init__(self, contract: Contract) -> None:
         model = contract.verified("model.onnx").read_bytes()
         try:
-            self._session = _session(model)
+            self._session = session(model)
         except Exception as error:  # the runtime's own exceptions share no base class
             raise NetworkError(f"{contract.folder / 'model.onnx'} cannot be run: {error}") from error
         self.contract = contract
@@ -81,8 +81,8 @@ class OnnxNetwork:
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> Pass:
         """See Network.run."""
         names = ["probabilities", *(name for name in stages if name != "probabilities")]
-        session = self._session if set(self._inner).isdisjoint(names) else self._session_of_every_layer()
-        outputs = session.run(names, {"image": tensor})
+        runs = self._session if set(self._inner).isdisjoint(names) else self._session_of_every_layer()
+        outputs = runs.run(names, {"image": tensor})
         arrays = {name: _channels_last(output[0]) for name, output in zip(names, outputs, strict=True)}
         return Pass(arrays["probabilities"], arrays)
 
@@ -90,7 +90,7 @@ class OnnxNetwork:
         """A second session, made when a layer inside of a stage is first asked for."""
         with self._making:
             if self._tapped is None:
-                self._tapped = _session(taps.with_outputs(self._model, self._inner))
+                self._tapped = session(taps.with_outputs(self._model, self._inner))
             return self._tapped
 
     def kernel(self, stage: str) -> np.ndarray:
@@ -103,7 +103,8 @@ class OnnxNetwork:
         return self._weights[f"{stage}/bias"]
 
 
-def _session(model: bytes) -> Any:
+def session(model: bytes) -> Any:
+    """An ONNX Runtime session of a serialized model, on the CPU, one thread a pass."""
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -1,6 +1,5 @@
 """Scenes and photos as networks see them: all of them, in a known order, made once and kept."""
 
-import threading
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from training import views as module
 from training.config import CAT, TUTORIAL
 from training.dataset import Split
-from training.frozen import CHUNK, frozen, in_chunks
+from training.frozen import frozen
 from training.networks.pretrained import pretrained
 from training.views import Batch, Photos, Scenes, class_weights
 
@@ -306,59 +305,6 @@ def test_no_more_chunks_are_asked_for_than_a_portion_needs():
     chunks = iter(numbered([8, 8, 4]))
     module._Joined(chunks).take(8)
     assert next(chunks)[0][0] == 8
-
-
-@pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 10 * CHUNK + 3])
-def test_chunks_are_all_numbers_in_their_order(count):
-    assert [number for chunk in in_chunks(list, count) for number in chunk] == list(range(count))
-
-
-@pytest.mark.parametrize("ahead", [1, 2, 50])
-def test_however_many_are_ahead_all_chunks_come_in_their_order(ahead):
-    assert [chunk.start for chunk in in_chunks(lambda numbers: numbers, 5 * CHUNK, ahead)] == [n * CHUNK for n in range(5)]
-
-
-def test_a_chunk_that_is_done_early_waits_for_its_turn(monkeypatch):
-    monkeypatch.setattr("training.frozen.os.cpu_count", lambda: 2)
-    second = threading.Event()
-
-    def work(numbers: range) -> int:
-        if numbers.start == 0:
-            assert second.wait(30)
-        else:
-            second.set()
-        return numbers.start
-
-    assert list(in_chunks(work, 3 * CHUNK)) == [0, CHUNK, 2 * CHUNK]
-
-
-def test_work_ends_when_nobody_takes_it_any_more():
-    begun = []
-    chunks = in_chunks(lambda numbers: begun.append(numbers.start), 100 * CHUNK, ahead=2)
-    next(chunks)
-    chunks.close()
-    assert len(begun) <= 3, "one that was taken and two ahead"
-
-
-def test_no_more_is_worked_ahead_than_was_asked_for():
-    begun = []
-    chunks = in_chunks(lambda numbers: begun.append(numbers.start), 100 * CHUNK, ahead=2)
-    for _ in range(5):
-        next(chunks)
-    assert len(begun) <= 7
-    chunks.close()
-
-
-def test_work_that_fails_fails_where_it_is_taken():
-    def work(numbers: range) -> int:
-        if numbers.start == 2 * CHUNK:
-            raise ValueError("the third")
-        return numbers.start
-
-    chunks = in_chunks(work, 5 * CHUNK)
-    assert [next(chunks), next(chunks)] == [0, CHUNK]
-    with pytest.raises(ValueError, match="the third"):
-        next(chunks)
 
 
 # Single photos
