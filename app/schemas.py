@@ -5,8 +5,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.inference.contract import Stage
+from app.inference import geometry
+from app.inference.contract import Contract, Stage
+from app.inference.decode import Photo
 from app.inference.feature_maps import FeatureMap
+from app.inference.geometry import Window
 from app.inference.network import Network
 from app.inference.predict import Answer
 
@@ -78,6 +81,17 @@ class Prediction(BaseModel):
     timings_ms: dict[str, float] = Field(examples=[{"decode": 2.1, "inference": 7.9, "feature_maps": 3.0}])
 
 
+class WindowAnswer(BaseModel):
+    """What the units of a stage see: unit (r, c) sees `size` cells from `offset` + (r, c) x `step`, each [rows, columns].
+
+    What lies beyond the picture is padding.
+    """
+
+    size: tuple[int, int] = Field(examples=[[3, 3]])
+    step: tuple[int, int] = Field(examples=[[2, 2]])
+    offset: tuple[int, int] = Field(examples=[[-1, -1]])
+
+
 class StageAnswer(BaseModel):
     """One stage of a network."""
 
@@ -91,6 +105,8 @@ class StageAnswer(BaseModel):
     padding: str | None = None
     activation: str | None = Field(None, description="What a convolution does to its sums; `relu6`: kept between 0 and 6")
     operation: str | None = Field(None, description="What a pooling makes of its window: `max`, `average` or `log_mean_exp`")
+    window: WindowAnswer = Field(description="What its units see of the first of its inputs")
+    receptive_field: WindowAnswer = Field(description="What its units see of the network's input picture")
 
 
 class NetworkAnswer(BaseModel):
@@ -131,21 +147,31 @@ def prediction(answer: Answer, network: Network) -> dict[str, Any]:
         "verdict": answer.verdict,
         "probabilities": answer.probabilities,
         "feature_maps": [_feature_map(feature_map) for feature_map in answer.feature_maps],
-        "heatmap": _data_uri(answer.heatmap),
-        "image": {
-            "width": answer.photo.width,
-            "height": answer.photo.height,
-            "format": answer.photo.format,
-            "bytes": answer.size,
-            "sha256": answer.sha256,
-        },
-        "model": {
-            "network": network.contract.network,
-            "version": network.contract.version,
-            "sha256": network.sha256,
-            "input_shape": network.contract.input_shape,
-        },
+        "heatmap": data_uri(answer.heatmap),
+        "image": image_answer(answer.photo),
+        "model": model_answer(network),
         "timings_ms": answer.milliseconds,
+    }
+
+
+def image_answer(photo: Photo) -> dict[str, Any]:
+    """A photo in the shape of `ImageAnswer`."""
+    return {
+        "width": photo.width,
+        "height": photo.height,
+        "format": photo.format,
+        "bytes": photo.size,
+        "sha256": photo.sha256,
+    }
+
+
+def model_answer(network: Network) -> dict[str, Any]:
+    """A network in the shape of `ModelAnswer`."""
+    return {
+        "network": network.contract.network,
+        "version": network.contract.version,
+        "sha256": network.sha256,
+        "input_shape": network.contract.input_shape,
     }
 
 
@@ -160,14 +186,15 @@ def _feature_map(found: FeatureMap) -> dict[str, Any]:
         "active": found.active,
         "channels": [
             {"index": c.index, "mean": c.mean, "peak": c.peak}
-            | ({"thumbnail": _data_uri(c.thumbnail)} if c.thumbnail else {})
+            | ({"thumbnail": data_uri(c.thumbnail)} if c.thumbnail else {})
             for c in found.channels
         ],
     }
 
 
-def _data_uri(png: bytes | None) -> str | None:
-    return None if png is None else "data:image/png;base64," + base64.b64encode(png).decode()
+def data_uri(picture: bytes | None, kind: str = "png") -> str | None:
+    """An encoded picture as a data URI, and None as None."""
+    return None if picture is None else f"data:image/{kind};base64," + base64.b64encode(picture).decode()
 
 
 def network_answer(network: Network, metrics: dict[str, Any] | None) -> dict[str, Any]:
@@ -186,6 +213,10 @@ def network_answer(network: Network, metrics: dict[str, Any] | None) -> dict[str
     }
 
 
-def stage_answer(stage: Stage) -> dict[str, Any]:
+def stage_answer(contract: Contract, stage: Stage) -> dict[str, Any]:
     """A stage in the shape of `StageAnswer`."""
-    return vars(stage)
+    windows: dict[str, Window] = {
+        "window": geometry.window(contract, stage),
+        "receptive_field": geometry.receptive_field(contract, stage),
+    }
+    return vars(stage) | {name: vars(window) for name, window in windows.items()}

@@ -1,5 +1,6 @@
 """First step: a photo's bytes come in, the upright RGB image goes out."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 
@@ -17,12 +18,17 @@ MAX_PIXELS = 50_000_000
 
 @dataclass(frozen=True)
 class Photo:
-    """An upright photo: mode-RGB `image` as people see it, its size in pixels after turning, the format it came in."""
+    """An upright photo: mode-RGB `image` as people see it, its size in pixels after turning, the format it came in.
+
+    `size` counts the bytes that it was decoded from, `sha256` is theirs.
+    """
 
     image: Image.Image
     width: int
     height: int
     format: str
+    size: int
+    sha256: str
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -46,7 +52,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         image = _on_white(_upright(image))
     except Exception as error:  # Pillow's parsers let many kinds escape when they meet hostile bytes
         raise BrokenImage(f"The {name} file is broken: {_reason(error)}.") from error
-    return Photo(image, image.width, image.height, name)
+    return Photo(image, image.width, image.height, name, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _open(data: bytes) -> Image.Image:

@@ -40,12 +40,15 @@ class Network(Protocol):
         """Pass one photo, (1, height, width, 3) float32 0..255, through the network."""
 
     def kernel(self, stage: str) -> np.ndarray:
-        """A stage's trained kernel, float32: a convolution's is (height, width, inputs, filters), a dense stage's is
-        (inputs, units). Raises KeyError for a stage without one.
+        """A stage's trained kernel, float32: a convolution's is (height, width, inputs, filters), with 1 input in a
+        depthwise one, a dense stage's is (inputs, units). Raises KeyError for a stage without one.
         """
 
     def bias(self, stage: str) -> np.ndarray:
         """A stage's trained bias, (n,) float32. Raises KeyError for a stage without one."""
+
+    def scaling(self, stage: str) -> tuple[float, float]:
+        """What a rescaling stage multiplies with, and what it adds then. Raises KeyError for another kind of stage."""
 
 
 def import_onnxruntime() -> ModuleType:
@@ -102,6 +105,10 @@ class OnnxNetwork:
         """See Network.bias."""
         return self._weights[f"{stage}/bias"]
 
+    def scaling(self, stage: str) -> tuple[float, float]:
+        """See Network.scaling."""
+        return self._weights[f"{stage}/scale"].item(), self._weights[f"{stage}/offset"].item()
+
 
 def session(model: bytes) -> Any:
     """An ONNX Runtime session of a serialized model, on the CPU, one thread a pass."""
@@ -147,11 +154,21 @@ class KerasNetwork:
 
     def kernel(self, stage: str) -> np.ndarray:
         """See Network.kernel."""
-        return self._weight(stage, 0)
+        kernel = self._weight(stage, 0)
+        if self.contract.stage(stage).kind == "depthwise_convolution":  # type: ignore[union-attr]  # _weight found it
+            kernel = kernel.reshape(*kernel.shape[:2], 1, -1)  # Keras: (height, width, channels, filters a channel)
+        return kernel
 
     def bias(self, stage: str) -> np.ndarray:
         """See Network.bias."""
         return self._weight(stage, 1)
+
+    def scaling(self, stage: str) -> tuple[float, float]:
+        """See Network.scaling."""
+        layer = self._model.get_layer(stage)
+        if not hasattr(layer, "scale"):
+            raise KeyError(stage)
+        return float(layer.scale), float(layer.offset)
 
     def _weight(self, stage: str, place: int) -> np.ndarray:
         values: list[np.ndarray] = self._model.get_layer(stage).get_weights()

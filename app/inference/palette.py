@@ -8,7 +8,7 @@ are read without telling hues apart, also by people who cannot.
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 _SEQUENTIAL = ((10, 9, 28), (72, 28, 110), (180, 62, 92), (248, 160, 62), (255, 249, 205))
 _DIVERGING = ((16, 58, 130), (92, 152, 212), (247, 247, 247), (214, 142, 60), (122, 58, 4))
@@ -27,6 +27,8 @@ def _ramp(anchors: tuple[tuple[int, int, int], ...]) -> np.ndarray:
 
 SEQUENTIAL = _ramp(_SEQUENTIAL)
 DIVERGING = _ramp(_DIVERGING)
+
+_LEGEND, _NARROWEST, _WIDEST = 26, 180, 420  # pixels: a legend's height with its margin, and how wide it may be
 
 
 def scale(low: float, high: float) -> tuple[float, float, np.ndarray]:
@@ -57,6 +59,21 @@ def png(places: np.ndarray, colours: np.ndarray, side: int | None = None) -> byt
         image, colours = Image.fromarray(places.reshape(image.height, image.width).astype(np.uint8)), colours[used]
     image.putpalette(colours.tobytes())
     return encode(image)
+
+
+def above_legend(image: Image.Image, bottom: float, top: float, colours: np.ndarray) -> Image.Image:
+    """The picture on white paper, over a bar of its colour scale with both ends, and zero between them, written on it."""
+    paper = Image.new("RGB", (max(image.width, _NARROWEST), image.height + _LEGEND), "white")
+    paper.paste(image, (0, 0))
+    upper, width = image.height + 6, min(paper.width, _WIDEST)
+    bar = colours[np.linspace(0, len(colours) - 1, width).astype(int)][np.newaxis].repeat(_LEGEND - 8, axis=0)
+    paper.paste(Image.fromarray(bar), (0, upper))
+    draw, font, middle = ImageDraw.Draw(paper), ImageFont.load_default(12), upper + (_LEGEND - 8) / 2
+    draw.text((4, middle), f"{bottom:.3g}", "white", font, "lm")
+    if bottom < 0:
+        draw.text((width / 2, middle), "0", "black", font, "mm")
+    draw.text((width - 4, middle), f"{top:.3g}", "white" if bottom < 0 else "black", font, "rm")
+    return paper
 
 
 def encode(image: Image.Image) -> bytes:

@@ -1,6 +1,5 @@
 """A photo's bytes come in, an answer goes out. The four steps in order: decode, tensor, network, feature maps."""
 
-import hashlib
 import time
 from dataclasses import dataclass
 
@@ -30,8 +29,7 @@ class Wanted:
 class Answer:
     """Everything that is answered about one photo.
 
-    `probabilities` maps class names to 0..1; `heatmap` is a PNG or None; `size` counts the bytes that came in and
-    `sha256` is theirs; `milliseconds` maps steps to the time they took.
+    `probabilities` maps class names to 0..1; `heatmap` is a PNG or None; `milliseconds` maps steps to the time they took.
     """
 
     label: str
@@ -40,8 +38,6 @@ class Answer:
     feature_maps: tuple[FeatureMap, ...]
     heatmap: bytes | None
     photo: Photo
-    size: int
-    sha256: str
     milliseconds: dict[str, float]
 
 
@@ -53,7 +49,7 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
     names = chosen_stages(network, wanted.stages) if wanted.feature_maps != "none" else []
     tapped = names + (heatmap.stages_needed(network.contract) if wanted.heatmap else [])
     clock = _Clock()
-    photo, tensor = _tensor(data, network, max_pixels)
+    photo, tensor = read(data, network, max_pixels)
     clock.lap("decode")
     result = network.run(tensor, dict.fromkeys(tapped))
     clock.lap("inference")
@@ -75,8 +71,6 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
         feature_maps=tuple(maps),
         heatmap=picture,
         photo=photo,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
         milliseconds=clock.laps,
     )
 
@@ -84,7 +78,7 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
 def raw_stages(data: bytes, network: Network, stages: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> Pass:
     """What every chosen stage computed for one photo; empty `stages` means all. Raises as `predict` does."""
     names = chosen_stages(network, stages)
-    _, tensor = _tensor(data, network, max_pixels)
+    _, tensor = read(data, network, max_pixels)
     result = network.run(tensor, names)
     return Pass(result.probabilities, {name: result.stages[name] for name in names})
 
@@ -104,7 +98,8 @@ def chosen_stages(network: Network, stages: tuple[str, ...]) -> list[str]:
     return [name for name in known if name in stages] if stages else everything
 
 
-def _tensor(data: bytes, network: Network, max_pixels: int) -> tuple[Photo, np.ndarray]:
+def read(data: bytes, network: Network, max_pixels: int) -> tuple[Photo, np.ndarray]:
+    """The first two steps: the photo, and the tensor that the network gets. Raises what `decode` raises."""
     photo = decode(data, max_pixels)
     height, width, _ = network.contract.input_shape
     return photo, to_tensor(photo.image, height, width)

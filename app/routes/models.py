@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
 
 from app import problems, schemas
-from app.errors import NotFound
+from app.errors import InvalidRequest, NotFound
 from app.inference import kernels
 from app.routes import service
 from app.service import Service
@@ -49,8 +49,8 @@ async def get_model(service: ServiceNeeded, network: NetworkPath) -> dict[str, A
     found = service.network(network)
     records = service.records[network]
     layers = {
-        "stages": [schemas.stage_answer(stage) for stage in found.contract.stages],
-        "inner": [schemas.stage_answer(layer) for layer in found.contract.inner],
+        "stages": [schemas.stage_answer(found.contract, stage) for stage in found.contract.stages],
+        "inner": [schemas.stage_answer(found.contract, layer) for layer in found.contract.inner],
     }
     return schemas.network_answer(found, records["metrics"]) | layers | records
 
@@ -61,12 +61,30 @@ async def get_model(service: ServiceNeeded, network: NetworkPath) -> dict[str, A
     response_class=Response,
     responses=problems.responses(401, 404, 422, 429, 503, 504, success=PICTURE),
 )
-async def get_kernels(service: ServiceNeeded, network: NetworkPath, stage: StagePath) -> Response:
-    """Draws every trained weight of a convolution on one colour scale: blue below zero, white at zero, brown above."""
+async def get_kernels(
+    service: ServiceNeeded,
+    network: NetworkPath,
+    stage: StagePath,
+    channel: Annotated[
+        int | None,
+        Query(
+            description="Draw this channel's filter alone, a square for each input channel. Left out: all filters.",
+            openapi_examples={"all": {"summary": "all filters", "value": None}, "one": {"value": 0}},
+        ),
+    ] = None,
+) -> Response:
+    """Draws the trained weights of a convolution on one colour scale: blue below zero, white at zero, brown above."""
     found = service.network(network)
     drawable = [s.name for s in (*found.contract.stages, *found.contract.inner) if "convolution" in s.kind]
     if stage not in drawable:
         known = found.contract.stage(stage)
         what = f"is a {known.kind} stage and has no kernels to draw" if known else "is no stage"
         raise NotFound(f"{stage[:80]!r} {what} of network {network}; its convolutions are: {', '.join(drawable) or 'none'}.")
-    return Response(await service.workers.run(lambda: kernels.picture(found.kernel(stage))), media_type="image/png")
+    kernel = found.kernel(stage)
+    if channel is not None and not 0 <= channel < kernel.shape[3]:
+        raise InvalidRequest(f"Stage {stage} has no channel {channel}; its channels are 0 to {kernel.shape[3] - 1}.")
+
+    def work() -> bytes:
+        return kernels.picture(kernel) if channel is None else kernels.filter_picture(kernel, channel)
+
+    return Response(await service.workers.run(work), media_type="image/png")

@@ -1,0 +1,50 @@
+"""A photo's bytes come in; what every network says to it in each of its guises goes out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PIL import Image
+
+from app.inference.decode import MAX_PIXELS, Photo, decode
+from app.inference.guises import GUISES
+from app.inference.network import Network
+from app.inference.tensor import to_tensor
+
+LARGEST = 1216
+"""Pixels on the longer side of the photo that is disguised, four times the largest network's input: what is larger is
+reduced first, so that twelve guises of a phone's photo take no longer than those of a small one."""
+
+THUMBNAIL = 120
+"""Pixels on the longer side of a guise's picture."""
+
+
+@dataclass(frozen=True)
+class Guised:
+    """A guise by its name, a small picture of it, and each network's class probabilities by the network's name."""
+
+    name: str
+    thumbnail: Image.Image
+    probabilities: dict[str, dict[str, float]]
+
+
+def compare(data: bytes, networks: Mapping[str, Network], max_pixels: int = MAX_PIXELS) -> tuple[Photo, list[Guised]]:
+    """Ask every network about every guise of a photo. The original is passed as `predict` passes it.
+
+    Raises what `decode` raises.
+    """
+    photo = decode(data, max_pixels)
+    reduced = photo.image.copy()
+    reduced.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
+    guised = []
+    for name, guise in GUISES.items():
+        image = photo.image if name == "original" else guise(reduced)
+        answers = {}
+        for network in networks.values():
+            result = network.run(to_tensor(image, *network.contract.input_shape[:2]))
+            answers[network.contract.network] = dict(
+                zip(network.contract.classes, map(float, result.probabilities), strict=True)
+            )
+        small = (reduced if name == "original" else image).copy()
+        small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+        guised.append(Guised(name, small, answers))
+    return photo, guised

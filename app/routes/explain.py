@@ -1,0 +1,144 @@
+"""POST /explain/unit, /explain/stage, /feature-maps/{stage} and /guises: how the network comes to what it says."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import JSONResponse, Response
+
+from app import explanations, problems
+from app.errors import NotFound
+from app.inference import sheet
+from app.inference.compare import compare
+from app.inference.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit
+from app.routes.predict import NetworkName, Photo, ServiceNeeded
+
+router = APIRouter(tags=["explanations"])
+
+ERRORS = (401, 404, 413, 415, 422, 429, 503, 504)
+StageName = Annotated[
+    str,
+    Query(
+        description="A stage, or a layer inside of one; GET /models/{network} lists both",
+        openapi_examples={"cat": {"value": "stem"}, "tutorial": {"value": "block1_conv"}, "any": {"value": "scores"}},
+    ),
+]
+PICTURE = {"description": "All channels on one colour scale, with its legend", "content": {"image/png": {}}}
+
+
+@router.post(
+    "/explain/unit",
+    summary="The arithmetic behind one number",
+    response_model=explanations.UnitExplanation,
+    responses=problems.responses(*ERRORS),
+)
+async def post_unit(
+    service: ServiceNeeded,
+    file: Photo,
+    stage: StageName,
+    channel: Annotated[int, Query(ge=0, description="Its channel; in a stage without a picture, the number of the unit")],
+    row: Annotated[int, Query(ge=0, description="Its row; 0 in a stage without a picture")] = 0,
+    column: Annotated[int, Query(ge=0, description="Its column; 0 in a stage without a picture")] = 0,
+    network: NetworkName = None,
+    contributions: Annotated[
+        int, Query(ge=1, le=1000, description="How many inputs of a fully connected unit are told one by one")
+    ] = 12,
+) -> Response:
+    """Works one number of a feature map out again in float64, from the same inputs, weights and bias, one term at a time,
+    and sets the result beside what the network itself computed.
+    """
+    chosen = service.network(network)
+    check_unit(chosen.contract, stage, (row, column, channel))
+    data = await file.read()
+
+    def work() -> Response:
+        place = (row, column, channel)
+        photo, found = explain_unit(data, chosen, stage, place, contributions, service.settings.max_pixels)
+        return JSONResponse(explanations.unit(photo, found, chosen))
+
+    return await service.workers.run(work)
+
+
+@router.post(
+    "/explain/stage",
+    summary="Everything that one stage saw",
+    response_model=explanations.StageExplanation,
+    responses=problems.responses(*ERRORS),
+)
+async def post_stage(
+    service: ServiceNeeded,
+    file: Photo,
+    stage: Annotated[
+        str,
+        Query(
+            description="A stage, a layer inside of one, or `image`: the picture that the network gets",
+            openapi_examples={"input": {"value": INPUT}, "cat": {"value": "stem"}, "tutorial": {"value": "block1_conv"}},
+        ),
+    ],
+    channel: Annotated[
+        int | None,
+        Query(
+            description="A channel whose every value is wanted",
+            openapi_examples={"none": {"value": None}, "first": {"value": 0}},
+        ),
+    ] = None,
+    network: NetworkName = None,
+) -> Response:
+    """Answers all channels of a stage in one picture on one colour scale, each one's mean and peak, and on request every
+    value of one of them.
+    """
+    chosen = service.network(network)
+    check_stage(chosen.contract, stage, channel)
+    data = await file.read()
+
+    def work() -> Response:
+        found = explain_stage(data, chosen, stage, channel, service.settings.max_pixels)
+        return JSONResponse(explanations.stage(stage, found, channel, chosen))
+
+    return await service.workers.run(work)
+
+
+@router.post(
+    "/feature-maps/{stage}",
+    summary="A stage as a picture",
+    response_class=Response,
+    responses=problems.responses(*ERRORS, success=PICTURE),
+)
+async def post_stage_picture(
+    service: ServiceNeeded,
+    file: Photo,
+    stage: Annotated[
+        str, Path(description="A stage, or a layer inside of one", openapi_examples={"cat": {"value": "stem"}})
+    ],
+    network: NetworkName = None,
+) -> Response:
+    """Draws every channel of a stage on one colour scale, zero visible, with a legend."""
+    chosen = service.network(network)
+    if chosen.contract.stage(stage) is None:
+        known = ", ".join(known.name for known in chosen.contract.stages)
+        raise NotFound(f"Network {chosen.contract.network} has no stage {stage[:80]!r}; its stages are {known}.")
+    data = await file.read()
+
+    def work() -> bytes:
+        return sheet.with_legend(explain_stage(data, chosen, stage, None, service.settings.max_pixels).sheet)
+
+    return Response(await service.workers.run(work), media_type="image/png")
+
+
+@router.post(
+    "/guises",
+    summary="Does it still know the cat in disguise?",
+    response_model=explanations.Guises,
+    responses=problems.responses(*ERRORS),
+)
+async def post_guises(service: ServiceNeeded, file: Photo) -> Response:
+    """Asks every network about the photo as it is, black and white, mirrored, upside down, turned, shifted, nearer, farther,
+    dark, blurred and half hidden.
+    """
+    service.network(None)  # answers 503 before the networks are there
+    data = await file.read()
+
+    def work() -> Response:
+        photo, found = compare(data, service.networks, service.settings.max_pixels)
+        return JSONResponse(explanations.guises(photo, found, service.networks))
+
+    return await service.workers.run(work)
