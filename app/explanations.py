@@ -15,7 +15,7 @@ from app.inference.explain import StageExplained
 from app.inference.geometry import Box
 from app.inference.network import Network
 from app.inference.palette import encode
-from app.inference.sheet import GAP
+from app.inference.sheet import GAP, Sheet
 from app.schemas import ImageAnswer, ModelAnswer, data_uri, image_answer, model_answer
 
 Cells = list[list[list[float]]]
@@ -125,7 +125,7 @@ class StageExplanation(BaseModel):
     stage: str = Field(examples=["block1_relu"])
     shape: list[int] = Field(description="[height, width, channels], or [n] for a dense stage")
     scale: ScaleAnswer
-    sheet: SheetAnswer
+    sheet: SheetAnswer | None
     channels: list[ChannelSummary] = Field(description="In order")
     picture: str | None = Field(description="A PNG data URI of the network's input, if that is what was asked for")
     plane: PlaneAnswer | None = Field(description="The channel that was asked for")
@@ -205,8 +205,8 @@ def _contribution(found: Contribution) -> dict[str, Any]:
     return {"index": found.index, "row": row, "column": column, "channel": channel} | numbers
 
 
-def stage(name: str, found: StageExplained, channel: int | None, network: Network) -> dict[str, Any]:
-    """A stage in the shape of `StageExplanation`."""
+def stage(name: str, found: StageExplained, channel: int | None, with_sheet: bool, network: Network) -> dict[str, Any]:
+    """A stage in the shape of `StageExplanation`, with the picture of all its channels or without."""
     plane = None
     if found.values is not None:
         numbers = base64.b64encode(np.ascontiguousarray(found.values, "<f4").tobytes()).decode()
@@ -215,12 +215,7 @@ def stage(name: str, found: StageExplained, channel: int | None, network: Networ
         "stage": name,
         "shape": found.shape,
         "scale": {"bottom": found.sheet.bottom, "top": found.sheet.top},
-        "sheet": {
-            "picture": data_uri(encode(found.sheet.image)),
-            "columns": found.sheet.columns,
-            "cell": found.sheet.cell,
-            "gap": GAP,
-        },
+        "sheet": _sheet(found.sheet) if with_sheet else None,
         "channels": [
             {"mean": mean, "peak": peak} for mean, peak in zip(found.means.tolist(), found.peaks.tolist(), strict=True)
         ],
@@ -229,6 +224,10 @@ def stage(name: str, found: StageExplained, channel: int | None, network: Networ
         "image": image_answer(found.photo),
         "model": model_answer(network),
     }
+
+
+def _sheet(drawn: Sheet) -> dict[str, Any]:
+    return {"picture": data_uri(encode(drawn.image)), "columns": drawn.columns, "cell": drawn.cell, "gap": GAP}
 
 
 def guises(photo: Photo, found: list[Guised], networks: Mapping[str, Network]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from app.errors import RateLimited, RequestError, TooLarge, Unauthorized
 from app.problems import response
 from app.settings import Settings
 
-OPEN_PATHS = ("/health/", "/docs", "/openapi.json")
-"""Answered without a key and without counting: probes and documentation."""
+OPEN_PATHS = ("/health/", "/docs", "/openapi.json", "/web/")
+"""Answered without a key and without counting: probes, documentation, and the page's files, as the page itself is."""
 
 
 class Limits:

@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from app import __version__, problems, schemas
 from app.errors import NetworkError
 from app.limits import Limits
-from app.routes import docs, explain, health, models, predict
+from app.routes import docs, explain, health, models, page, predict
 from app.service import Service
 from app.settings import Settings
 
@@ -40,9 +40,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service = service
     app.add_middleware(Limits, settings=service.settings)
     problems.register(app)
-    for family in (predict, explain, models, health, docs):
+    for family in (predict, explain, models, health, docs, page):
         app.include_router(family.router)
     docs.mount_assets(app)
+    page.mount_assets(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
     return app
 

@@ -7,6 +7,7 @@ from app.inference import palette
 
 _WIDEST = 1600
 _LARGEST_CELL = 14
+_ONE_ROW = 4  # so many squares lie side by side, more in a square of squares
 
 
 def picture(kernel: np.ndarray) -> bytes:
@@ -15,24 +16,24 @@ def picture(kernel: np.ndarray) -> bytes:
     Each weight is a square of one colour: blue below zero, white at zero, brown above. The legend names both ends.
     """
     filters, columns = kernel.shape[3], kernel.shape[1]
-    return _drawn(kernel, kernel, max(1, min(_LARGEST_CELL, _WIDEST // (filters * (columns + 1)))))
+    return _drawn(kernel, max(1, min(_LARGEST_CELL, _WIDEST // (filters * (columns + 1)))))
 
 
 def filter_picture(kernel: np.ndarray, channel: int) -> bytes:
-    """Draw one filter of a kernel on the colour scale of all of them: a square of weights for each input channel."""
+    """Draw one filter of a kernel, on a colour scale of its own: a square of weights for each input channel."""
     height, width, inputs, _ = kernel.shape
-    across = max(1, round(inputs**0.5))
+    across = inputs if inputs <= _ONE_ROW else round(inputs**0.5)
     padded = np.zeros((height, width, -(-inputs // across) * across), kernel.dtype)
     padded[:, :, :inputs] = kernel[:, :, :, channel]
     squares = padded.reshape(height, width, -1, across)  # laid out as if each row of squares were an input
-    return _drawn(squares, kernel, max(1, min(_LARGEST_CELL, _WIDEST // (across * (width + 1)))))
+    return _drawn(squares, max(1, min(_LARGEST_CELL, _WIDEST // (across * (width + 1)))))
 
 
-def _drawn(shown: np.ndarray, kernel: np.ndarray, cell: int) -> bytes:
-    """The squares of `shown`, (height, width, down, across), on the scale of `kernel`, each weight `cell` pixels wide."""
+def _drawn(shown: np.ndarray, cell: int) -> bytes:
+    """The squares of `shown`, (height, width, down, across), each weight `cell` pixels wide."""
     rows, columns, down, across = shown.shape
     gap = max(1, cell // 2)
-    largest = float(np.abs(kernel).max()) or 1.0
+    largest = float(np.abs(shown).max()) or 1.0
     places = palette.indices(shown, -largest, largest)
     colours = palette.DIVERGING[places].transpose(2, 0, 3, 1, 4)  # down, rows, across, columns, RGB
     colours = colours.repeat(cell, axis=1).repeat(cell, axis=3)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 router = APIRouter()
@@ -22,12 +22,6 @@ async def swagger_ui(request: Request) -> HTMLResponse:
         swagger_favicon_url=f"{root}{ASSETS}/favicon-32x32.png",
         swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True},
     )
-
-
-@router.get("/", include_in_schema=False)
-async def front(request: Request) -> RedirectResponse:
-    """Until there is a page of our own, a browser that comes to the front door is led to Swagger UI."""
-    return RedirectResponse(f"{request.scope.get('root_path', '').rstrip('/')}/docs")
 
 
 def mount_assets(app: FastAPI) -> None:

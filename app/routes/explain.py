@@ -7,9 +7,9 @@ from fastapi.responses import JSONResponse, Response
 
 from app import explanations, problems
 from app.errors import NotFound
-from app.inference import sheet
 from app.inference.compare import compare
 from app.inference.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit
+from app.inference.sheet import with_legend
 from app.routes.predict import NetworkName, Photo, ServiceNeeded
 
 router = APIRouter(tags=["explanations"])
@@ -81,6 +81,7 @@ async def post_stage(
             openapi_examples={"none": {"value": None}, "first": {"value": 0}},
         ),
     ] = None,
+    sheet: Annotated[bool, Query(description="The picture of all channels")] = True,
     network: NetworkName = None,
 ) -> Response:
     """Answers all channels of a stage in one picture on one colour scale, each one's mean and peak, and on request every
@@ -92,7 +93,7 @@ async def post_stage(
 
     def work() -> Response:
         found = explain_stage(data, chosen, stage, channel, service.settings.max_pixels)
-        return JSONResponse(explanations.stage(stage, found, channel, chosen))
+        return JSONResponse(explanations.stage(stage, found, channel, sheet, chosen))
 
     return await service.workers.run(work)
 
@@ -119,7 +120,7 @@ async def post_stage_picture(
     data = await file.read()
 
     def work() -> bytes:
-        return sheet.with_legend(explain_stage(data, chosen, stage, None, service.settings.max_pixels).sheet)
+        return with_legend(explain_stage(data, chosen, stage, None, service.settings.max_pixels).sheet)
 
     return Response(await service.workers.run(work), media_type="image/png")
 

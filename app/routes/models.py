@@ -68,7 +68,8 @@ async def get_kernels(
     channel: Annotated[
         int | None,
         Query(
-            description="Draw this channel's filter alone, a square for each input channel. Left out: all filters.",
+            description="Draw this channel's filter alone, on a scale of its own, a square for each input channel. "
+            "Left out: all filters on one scale.",
             openapi_examples={"all": {"summary": "all filters", "value": None}, "one": {"value": 0}},
         ),
     ] = None,

@@ -1,0 +1,85 @@
+/** Act one: the answer to the photo, in a sentence, with its number and the evidence laid over the photo. */
+
+import { $, el } from "./dom.js";
+import { number, percent } from "./format.js";
+import { verdict } from "./words.js";
+
+const STEPS = { decode: "decoding", inference: "network", feature_maps: "feature maps", heatmap: "heatmap" };
+
+/** Show the photo at once, while its answer is on the way. */
+export function wait(photo) {
+  $("photo").querySelector(".empty").hidden = true;
+  const image = el("img", { src: photo.url, alt: `The photo ${photo.name}`, class: "shown" });
+  image.addEventListener("error", () => $("picture").classList.add("unshown"), { once: true });
+  $("picture").classList.remove("unshown");
+  $("picture").replaceChildren(el("div", { class: "frame" }, image));
+  $("picture").hidden = false;
+  $("verdict").textContent = "Looking …";
+  $("result").replaceChildren();
+  $("answer").setAttribute("aria-busy", "true");
+}
+
+/**
+ * Show an answer of /predict. `opacity` (0..1) is how strongly the evidence covers the photo, `onOpacity` hears of changes;
+ * `band` is the network's [low, high] in which it is not sure.
+ */
+export function show(answer, { opacity, onOpacity, band }) {
+  const cat = answer.probabilities.cat;
+  $("answer").removeAttribute("aria-busy");
+  $("verdict").textContent = verdict(answer.verdict);
+  const heat = answer.heatmap && el("img", { src: answer.heatmap, alt: "", class: "heat", style: { opacity } });
+  if (heat) $("picture").querySelector(".frame").append(heat);
+  const slide = (event) => {
+    heat.style.opacity = event.target.value;
+    onOpacity(Number(event.target.value));
+  };
+  const told = [
+    el(
+      "p",
+      { class: "probability", "data-value": cat },
+      el("strong", {}, percent(cat)),
+      " probability of a cat, says ",
+      el("code", {}, answer.model.network),
+    ),
+    el(
+      "div",
+      { class: "meter", role: "meter", "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": cat, "aria-valuetext": percent(cat), "aria-label": "Probability of a cat" },
+      el("span", { style: { width: `${cat * 100}%` } }),
+    ),
+    answer.verdict === "unsure" && band
+      ? el("p", {}, `From ${percent(band[0])} to ${percent(band[1])} this network is wrong too often to decide.`)
+      : null,
+    heat
+      ? el(
+          "label",
+          { class: "evidence" },
+          "evidence on the photo ",
+          el("input", { type: "range", min: 0, max: 1, step: 0.05, value: opacity, oninput: slide, id: "opacity" }),
+        )
+      : null,
+    el("p", { class: "quiet timings" }, times(answer.timings_ms)),
+  ];
+  $("result").replaceChildren(...told.filter(Boolean));
+}
+
+/** The photo could not be answered: its picture goes, and why stands in the message. */
+export function fail() {
+  $("answer").removeAttribute("aria-busy");
+  $("picture").hidden = true;
+  $("photo").querySelector(".empty").hidden = false;
+  $("verdict").textContent = "No answer to this one.";
+  $("result").replaceChildren();
+}
+
+/** Show this picture where the browser itself cannot show the photo's format. */
+export function stand_in(source) {
+  const image = $("picture").querySelector(".shown");
+  image.src = source;
+  $("picture").classList.remove("unshown");
+}
+
+function times(milliseconds) {
+  const told = Object.entries(milliseconds).filter(([, time]) => time >= 0.1);
+  const all = told.reduce((sum, [, time]) => sum + time, 0);
+  return `${number(Math.round(all))} ms: ${told.map(([step, time]) => `${STEPS[step] ?? step} ${number(Math.round(time * 10) / 10)}`).join(", ")}`;
+}

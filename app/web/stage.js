@@ -1,0 +1,355 @@
+/**
+ * Act two, from near: one stage. Every channel of it, one of them enlarged beside the picture it was computed from, and a
+ * unit of that channel under a crosshair, whose patch is outlined on the stage before and on the photo.
+ */
+
+import * as api from "./api.js";
+import * as channels from "./channels.js";
+import { $, el } from "./dom.js";
+import { count, number, size } from "./format.js";
+import { Slide } from "./slide.js";
+import * as sum from "./sum.js";
+import { inside } from "./walk.js";
+import { channel as channelName, kind, sentence } from "./words.js";
+
+const REST = 180; // milliseconds the crosshair must rest before its sum is asked for
+
+/**
+ * The view of one photo's stages. `context` is {photo, detail, answer, signal}: the photo, GET /models/{network}, the answer
+ * of /predict with thumbnails, and the signal that ends all its requests. `on` has callbacks: `place` hears where the visitor
+ * is, `open` is asked for another stage, `trouble` gets errors, `unit` each answer of /explain/unit.
+ */
+export class StageView {
+  constructor(context, on) {
+    this.context = context;
+    this.on = on;
+    this.root = $("stage");
+    this.before = new Map();
+    this.pictures = [];
+  }
+
+  /** Open a stage at a place; what the place does not name is chosen: the strongest channel, its largest value. */
+  async open(place) {
+    this.close();
+    const { detail, answer } = this.context;
+    this.layer = this.find(place.stage);
+    if (!this.layer) throw new api.Refusal(422, `The network ${detail.network} has no stage ${place.stage}.`);
+    const strongest = standout(answer.feature_maps.find((map) => map.stage === place.stage)?.channels);
+    this.flat = this.layer.shape.length !== 3;
+    this.opening = new AbortController();
+    this.root.hidden = false;
+    this.root.setAttribute("aria-busy", "true");
+    this.root.replaceChildren(this.head());
+    const channel = Math.min(place.channel ?? strongest, this.layer.shape.at(-1) - 1);
+    const explained = await this.ask("explain/stage", { stage: this.layer.name, channel });
+    this.root.removeAttribute("aria-busy");
+    this.grid = channels.grid(explained, channel, (index) => this.choose(index));
+    this.near = el("div", { class: "near" });
+    this.root.append(this.grid, this.near, this.curl("explain/stage", { stage: this.layer.name, channel }));
+    await this.enlarge(explained, place);
+  }
+
+  /** Stop everything that is under way and empty the view. */
+  close() {
+    this.opening?.abort();
+    this.slide?.pause();
+    clearTimeout(this.resting);
+    this.pictures.splice(0).forEach((url) => URL.revokeObjectURL(url));
+    this.root.replaceChildren();
+    this.root.hidden = true;
+  }
+
+  ask(path, query) {
+    const { photo, detail, signal } = this.context;
+    return api.post(path, { network: detail.network, ...query }, photo, AbortSignal.any([signal, this.opening.signal]));
+  }
+
+  curl(path, query) {
+    const { photo, detail } = this.context;
+    const command = api.curl(path, { network: detail.network, ...query }, photo);
+    return el("details", { class: "curl" }, el("summary", {}, "The curl that asks this"), el("pre", { tabindex: 0 }, el("code", {}, command)));
+  }
+
+  head() {
+    const { detail } = this.context;
+    const layer = this.layer;
+    const parent = detail.stages.find((stage) => layer.name === stage.name || layer.name.startsWith(`${stage.name}_`));
+    const within = [...inside(detail, parent), parent];
+    const chips = within.length > 1
+      ? el(
+          "p",
+          { class: "chips" },
+          `${parent.name} is made of: `,
+          within.map((one) =>
+            el("button", { type: "button", class: "chip", "aria-pressed": String(one === layer), onclick: () => this.on.open(one.name) }, one === parent ? `${one.name} (${kind(one)})` : one.name.slice(parent.name.length + 1)),
+          ),
+        )
+      : null;
+    return el(
+      "header",
+      { class: "stage-head" },
+      el("div", { class: "steps" },
+        el("button", { type: "button", "aria-label": "The stage before", title: "[", onclick: () => this.on.step(-1) }, "‹"),
+        el("button", { type: "button", "aria-label": "The stage after", title: "]", onclick: () => this.on.step(1) }, "›"),
+      ),
+      el("div", {},
+        el("h3", { id: "stage-title" }, layer.name, el("span", { class: "quiet" }, ` ${kind(layer)}, ${size(layer.shape)}`, layer.parameters ? `, ${count(layer.parameters)} parameters` : "")),
+        el("p", {}, sentence(layer, this.shapeOf(layer.inputs[0]).at(-1))),
+        chips,
+      ),
+    );
+  }
+
+  find(name) {
+    const { detail } = this.context;
+    return [...detail.stages, ...detail.inner].find((one) => one.name === name);
+  }
+
+  shapeOf(name) {
+    return name === "image" ? this.context.detail.input_shape : this.find(name).shape;
+  }
+
+  async choose(channel) {
+    try {
+      this.slide?.pause();
+      channels.choose(this.grid, channel);
+      this.opening.abort();
+      this.opening = new AbortController();
+      const explained = await this.ask("explain/stage", { stage: this.layer.name, channel, sheet: false });
+      await this.enlarge(explained, this.flat ? {} : this.unit);
+      this.on.place({ stage: this.layer.name, channel, ...this.unit }, true);
+    } catch (error) {
+      this.on.trouble(error);
+    }
+  }
+
+  /** Draw the enlarged channel and what belongs to it, and work out one unit. */
+  async enlarge(explained, place) {
+    this.channel = explained.plane.index;
+    this.scale = explained.scale;
+    this.values = decode(explained.plane.values);
+    this.pinned = null;
+    this.unit = this.flat ? { row: 0, column: 0 } : within(place, this.layer.shape) ?? largest(this.values, this.layer.shape);
+    this.sum = el("div", { class: "sum", id: "sum", "aria-live": "polite" });
+    this.figures = this.flat ? null : this.draw(explained);
+    this.near.replaceChildren(...[this.figures, this.sum].filter(Boolean));
+    this.outline(this.unit);
+    this.on.place({ stage: this.layer.name, channel: this.channel, ...this.unit }, false);
+    await Promise.all([this.workOut(), this.showFilter()]);
+  }
+
+  draw(explained) {
+    const { photo, detail } = this.context;
+    const [height, width] = this.layer.shape;
+    const [inputHeight, inputWidth] = detail.input_shape;
+    this.onPhoto = mask(inputHeight, inputWidth);
+    this.onBefore = mask(...this.shapeOf(this.layer.inputs[0]));
+    this.onThis = mask(height, width);
+    this.veil = el("path", { class: "veil" });
+    this.crosshair = el("path", { class: "crosshair" });
+    this.onThis.prepend(this.veil, this.crosshair);
+    this.readout = el("p", { class: "readout", id: "readout" });
+    this.beforeImage = el("img", { alt: "", class: "pixels" });
+    this.beforeCaption = el("span", {}, this.layer.inputs[0]);
+    this.surface = el(
+      "div",
+      {
+        class: "surface",
+        role: "application",
+        tabindex: 0,
+        "aria-label": `${this.layer.name}, channel ${this.channel}, enlarged. Arrow keys move the crosshair, Enter works out the sum, Space slides the filter.`,
+        "aria-describedby": "readout",
+        onpointermove: (event) => event.pointerType !== "touch" && this.outline(this.under(event)),
+        onpointerleave: () => this.outline(this.unit),
+        onclick: (event) => this.pin(this.under(event), 0),
+        onkeydown: (event) => this.key(event),
+      },
+      el("img", { src: explained.plane.picture, alt: "", class: "pixels" }),
+      this.onThis,
+    );
+    const wide = { style: { "aspect-ratio": `${width} / ${height}` } };
+    const [before] = this.layer.inputs;
+    this.slide = new Slide(this.layer.shape, {
+      at: () => this.unit,
+      move: (unit, done) => this.slideTo(unit, done),
+      rest: () => this.pin(this.unit, 0),
+    });
+    this.filter = el("figure", { class: "filter", hidden: true });
+    const figures = [
+      el(
+        "div",
+        {},
+        el("figure", { class: "on-photo" }, el("div", { class: "held" }, el("img", { src: photo.url, alt: "" }), this.onPhoto), el("figcaption", {}, "on your photo")),
+        this.filter,
+      ),
+      before === "image" && !this.layer.kernel ? null : el("figure", { class: "on-before" }, el("div", { class: "held", ...wide }, this.beforeImage, this.onBefore), el("figcaption", {}, this.beforeCaption)),
+      el("figure", { class: "on-this" }, el("div", { class: "held", ...wide }, this.surface), el("figcaption", {}, `${this.layer.name}, channel ${this.channel}`)),
+    ];
+    return el(
+      "div",
+      { class: "enlarged" },
+      el("div", { class: "figures" }, figures.filter(Boolean)),
+      el("div", { class: "playing" }, this.slide.controls, this.readout),
+    );
+  }
+
+  under(event) {
+    const { left, top, width, height } = this.surface.getBoundingClientRect();
+    const [rows, columns] = this.layer.shape;
+    const at = (place, most) => Math.max(0, Math.min(most - 1, Math.floor(place * most)));
+    return { row: at((event.clientY - top) / height, rows), column: at((event.clientX - left) / width, columns) };
+  }
+
+  /** Outline what a unit sees, on all three pictures, and say its value. */
+  outline({ row, column }) {
+    if (this.flat) return;
+    const [rows, columns] = this.layer.shape;
+    this.crosshair.setAttribute("d", `M0 ${row + 0.5}H${columns}M${column + 0.5} 0V${rows}`);
+    box(this.onThis, { top: row, left: column, bottom: row + 1, right: column + 1 });
+    box(this.onBefore, seen(this.layer.window, row, column));
+    box(this.onPhoto, seen(this.layer.receptive_field, row, column), this.context.detail.input_shape);
+    this.readout.replaceChildren(`row ${row}, column ${column}: `, el("strong", {}, number(this.values[row * columns + column])));
+  }
+
+  /** Make a unit the chosen one; its sum is worked out once it has been so for `rest` milliseconds. */
+  pin(unit, rest = REST) {
+    this.unit = unit;
+    this.veil?.setAttribute("d", "");
+    this.outline(unit);
+    this.on.place({ stage: this.layer.name, channel: this.channel, ...unit }, false);
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.workOut().catch(this.on.trouble), rest);
+  }
+
+  slideTo(unit, veiled) {
+    const [height, width] = this.layer.shape;
+    this.unit = unit;
+    this.outline(unit);
+    const { row, column } = unit;
+    const rest = `M${column + 1} ${row}H${width}V${row + 1}H${column + 1}Z M0 ${row + 1}H${width}V${height}H0Z`;
+    this.veil.setAttribute("d", veiled ? rest : "");
+  }
+
+  key(event) {
+    const [height, width] = this.layer.shape;
+    const far = event.shiftKey ? 10 : 1;
+    const [down, right] = { ArrowUp: [-far, 0], ArrowDown: [far, 0], ArrowLeft: [0, -far], ArrowRight: [0, far] }[event.key] ?? [0, 0];
+    if (down || right) {
+      event.preventDefault();
+      this.slide.pause();
+      const clamp = (value, most) => Math.max(0, Math.min(most - 1, value));
+      this.pin({ row: clamp(this.unit.row + down, height), column: clamp(this.unit.column + right, width) });
+    } else if (event.key === "Enter") {
+      this.pin(this.unit, 0);
+    } else if (event.key === " ") {
+      event.preventDefault();
+      this.slide.toggle();
+    }
+  }
+
+  /** Ask for the arithmetic of the chosen unit and show it. */
+  async workOut() {
+    const { unit, channel, layer } = this;
+    const query = { stage: layer.name, channel, row: unit.row, column: unit.column };
+    this.working?.abort();
+    this.working = new AbortController();
+    const { photo, detail, signal } = this.context;
+    const explained = await api.post("explain/unit", { network: detail.network, ...query }, photo, AbortSignal.any([signal, this.opening.signal, this.working.signal]));
+    this.on.unit(explained);
+    const source = sum.strongestInput(explained);
+    await this.showSum(explained, source, query);
+  }
+
+  async showSum(explained, source, query) {
+    if (!this.flat) await this.showBefore(source);
+    sum.show(this.sum, explained, {
+      source,
+      scale: this.beforeScale,
+      padded: this.shapeOf(this.layer.inputs[0]),
+      origin: this.find(this.layer.inputs[0])?.inputs[0],
+      onSource: (other) => this.showSum(explained, other, query).catch(this.on.trouble),
+    });
+    this.sum.append(this.curl("explain/unit", query));
+  }
+
+  /** Show one channel of the stage before; of the photo, all three colours at once. */
+  async showBefore(source) {
+    const [name] = this.layer.inputs;
+    const key = name === "image" ? name : `${name} ${source}`;
+    if (!this.before.has(key)) {
+      this.before.set(key, await this.ask("explain/stage", { stage: name, channel: source, sheet: false }));
+    }
+    const explained = this.before.get(key);
+    this.beforeScale = explained.scale;
+    this.beforeImage.src = explained.picture ?? explained.plane.picture;
+    this.beforeCaption.textContent = name === "image" ? `the photo as the network gets it, ${size(explained.shape)}` : `${name}, ${channelName(name, source)}`;
+  }
+
+  /** Draw the whole filter of the chosen channel, if the stage has filters. */
+  async showFilter() {
+    if (!this.layer.kind.includes("convolution")) return;
+    const { detail, signal } = this.context;
+    const path = `models/${detail.network}/kernels/${this.layer.name}`;
+    const url = await api.picture(path, { channel: this.channel }, AbortSignal.any([signal, this.opening.signal]));
+    this.pictures.push(url);
+    const [high, wide] = this.layer.kernel;
+    const inputs = this.layer.kind === "convolution" ? this.shapeOf(this.layer.inputs[0]).at(-1) : 1;
+    const weights = `${high} × ${wide} weights`;
+    this.filter.hidden = false;
+    this.filter.replaceChildren(
+      el("img", { src: url, alt: `The weights of filter ${this.channel}` }),
+      el("figcaption", {}, `filter ${this.channel}: ${inputs > 1 ? `${count(inputs)} × ${weights}, a square for each input channel` : weights}`),
+    );
+  }
+}
+
+/** float32 numbers from base64. */
+function decode(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+}
+
+function within({ row, column } = {}, [height, width]) {
+  return row !== null && row !== undefined && column !== null && column !== undefined && row < height && column < width ? { row, column } : null;
+}
+
+/** Of the strongest channels the one that stands out most from its own mean: it has found something somewhere. */
+function standout(strongest = []) {
+  const contrast = ({ peak, mean }) => peak - mean;
+  return strongest.reduce((best, one) => (contrast(one) > contrast(best) ? one : best), strongest[0])?.index ?? 0;
+}
+
+/**
+ * The place of the largest value; of several, the one nearest the middle. The outermost places, where filters also see what
+ * lies beyond the picture, are passed over if there are others.
+ */
+function largest(values, [height, width]) {
+  const edge = Math.min(height, width) >= 5 ? 1 : 0;
+  const inner = (place) => {
+    const [row, column] = [Math.floor(place / width), place % width];
+    return row >= edge && column >= edge && row < height - edge && column < width - edge;
+  };
+  const from = (place) => Math.hypot(Math.floor(place / width) - (height - 1) / 2, (place % width) - (width - 1) / 2);
+  const better = (one, best) => !inner(best) || values[one] > values[best] || (values[one] === values[best] && from(one) < from(best));
+  const place = values.reduce((best, _, index) => (inner(index) && better(index, best) ? index : best), 0);
+  return { row: Math.floor(place / width), column: place % width };
+}
+
+/** What unit (row, column) sees through a window, as /models tells windows. */
+function seen({ size: [high, wide], step, offset }, row, column) {
+  const top = offset[0] + row * step[0];
+  const left = offset[1] + column * step[1];
+  return { top, left, bottom: top + high, right: left + wide };
+}
+
+/** A transparent layer over a picture of that many rows and columns, with a rectangle on it. */
+function mask(height, width) {
+  return el("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" }, el("rect", { class: "outside" }), el("rect", { class: "outline" }));
+}
+
+function box(layer, { top, left, bottom, right }, clip) {
+  if (clip) [top, left, bottom, right] = [Math.max(0, top), Math.max(0, left), Math.min(clip[0], bottom), Math.min(clip[1], right)];
+  for (const rect of layer.querySelectorAll("rect")) {
+    for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) rect.setAttribute(name, value);
+  }
+}
