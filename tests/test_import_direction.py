@@ -22,6 +22,9 @@ STEPS = (
     "contract",
     "pooling",
     "taps",
+    "geometry",
+    "audit",
+    "sheet",
 )
 # A step may use what lies below it; it never calls the step before or after it.
 BELOW = {
@@ -29,7 +32,12 @@ BELOW = {
     "feature_maps": {"palette"},
     "kernels": {"palette"},
     "heatmap": {"palette", "contract", "network"},
+    "geometry": {"contract"},
+    "audit": {"geometry", "contract", "network"},
+    "sheet": {"palette"},
 }
+# Who calls the steps in order, and which of the others it starts from: an explanation reads the photo as an answer does.
+WALKS = {"predict": set(), "explain": {"predict"}, "compare": set()}
 
 
 def name_of(path: Path) -> str:
@@ -61,14 +69,25 @@ def test_inference_knows_no_http(path):
     assert not any(below(found, package) for package in ("fastapi", "starlette", "uvicorn", "pydantic", "app.routes"))
 
 
+def beside(name: str) -> set[str]:
+    """Which of the files beside it a file of app/inference imports."""
+    found = below(imports(ROOT / "app" / "inference" / f"{name}.py"), "app.inference")
+    return {module.split(".")[2] for module in found if "." in module[4:]}
+
+
+def test_every_file_of_inference_is_a_step_or_calls_steps():
+    files = {path.stem for path in (ROOT / "app" / "inference").glob("*.py")} - {"__init__"}
+    assert files == {*STEPS, *WALKS}
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_steps_import_only_what_lies_below_them(step):
-    found = {
-        name.split(".")[2]
-        for name in below(imports(ROOT / "app" / "inference" / f"{step}.py"), "app.inference")
-        if "." in name[4:]
-    }
-    assert found & {*STEPS, "predict"} <= BELOW.get(step, set())
+    assert beside(step) & {*STEPS, *WALKS} <= BELOW.get(step, set())
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_those_who_call_the_steps_do_not_call_each_other(walk):
+    assert beside(walk) & {*WALKS} == WALKS[walk]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -371,6 +371,12 @@ def test_a_stage_has_one_scale_with_zero_on_it_that_reaches_its_largest_value(cl
     assert scale["bottom"] == (-scale["top"] if values.min() < 0 else 0)
 
 
+def test_the_sheet_can_be_left_out(client, cat_photo):
+    whole, bare = (stage_of(client, cat_photo, "block1_relu", channel=3, sheet=sheet) for sheet in (True, False))
+    assert whole["sheet"]["picture"].startswith("data:image/png")
+    assert bare == whole | {"sheet": None}
+
+
 @pytest.mark.parametrize(("network", "stage"), [*STAGES, ("tutorial", "image")])
 def test_the_sheet_has_room_for_every_channel_and_its_gap(client, cat_photo, network, stage):
     found = stage_of(client, cat_photo, stage, network=network)
@@ -457,22 +463,22 @@ def test_one_filter_is_a_smaller_picture_than_all_of_them(client):
     assert sizes[1][1] < sizes[0][1]
 
 
-@pytest.mark.parametrize("channel", [0, 7, 15])
-def test_a_filter_alone_has_the_colours_that_it_has_among_all(client, model_dir, channel):
-    """A row for an input among all, rows of two inputs alone; the largest weight of all filters ends the scale."""
-    query = {"channel": channel}
-    picture = Image.open(io.BytesIO(client.get("/models/tutorial/kernels/block1_conv", params=query).content))
-    shown, kernel = np.asarray(picture, int), OnnxNetwork(load(model_dir / "tutorial")).kernel("block1_conv")
+@pytest.mark.parametrize(
+    ("stage", "across", "channel"), [("block1_conv", 3, 7), ("block2_conv", 4, 0), ("block2_conv", 4, 31)]
+)
+def test_a_filter_alone_is_drawn_a_square_an_input_on_a_scale_of_its_own(client, model_dir, stage, across, channel):
+    """3 inputs lie side by side, 16 in four rows of four; the filter's largest weight ends the scale."""
+    response = client.get(f"/models/tutorial/kernels/{stage}", params={"channel": channel})
+    shown = np.asarray(Image.open(io.BytesIO(response.content)), int)
+    weights = OnnxNetwork(load(model_dir / "tutorial")).kernel(stage)[:, :, :, channel].astype(float)
     cell, square = 14, 3 * 14 + 7
-    for row, column, source in np.ndindex(3, 3, 3):
-        y, x = source // 2 * square + row * cell, source % 2 * square + column * cell
+    for row, column, source in np.ndindex(weights.shape):
+        y, x = source // across * square + row * cell, source % across * square + column * cell
         pixels = shown[y : y + cell, x : x + cell].reshape(-1, 3)
-        weight = float(kernel[row, column, source, channel])
         step = np.abs(DIVERGING.astype(int) - pixels[0]).sum(axis=1).argmin()
         assert (pixels == pixels[0]).all()
-        assert (step - 127) / 127 == pytest.approx(weight / float(np.abs(kernel).max()), abs=2 / 127), (
-            "as far as colours differ"
-        )
+        place = weights[row, column, source] / np.abs(weights).max()
+        assert (step - 127) / 127 == pytest.approx(place, abs=2 / 127), "as far as colours differ"
 
 
 @pytest.mark.parametrize("channel", [16, -1])

@@ -86,7 +86,7 @@ def test_the_original_gets_exactly_what_predict_answers(client, cat_photo, answe
         ("mirrored", ImageOps.mirror),
         ("upside_down", ImageOps.flip),
         ("black_and_white", lambda image: image.convert("L").convert("RGB")),
-        ("dark", lambda image: Image.fromarray((np.asarray(image) * 0.35).astype(np.uint8))),
+        ("dark", lambda image: Image.fromarray(np.rint(np.asarray(image) * 0.35).astype(np.uint8))),
     ],
 )
 def test_a_guise_gets_exactly_what_predict_answers_to_a_photo_in_it(client, cat_image, answer, guise, disguised):

@@ -1,59 +1,19 @@
 """Swagger UI in Debian's Chromium, with no other host in reach: a person picks a photo and tries /predict out."""
 
 import json
-import shutil
-import threading
-import time
 
 import pytest
-import uvicorn
 
+from tests.browser.conftest import visit
 from tests.conftest import CHELSEA
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed"),
-]
-
-
-@pytest.fixture(scope="module")
-def url(model_dir):
-    from app.main import create_app
-    from app.settings import Settings
-
-    server = uvicorn.Server(uvicorn.Config(create_app(Settings(model_dir=model_dir)), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not (server.started and server.servers[0].sockets):
-        assert thread.is_alive()
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
-def page(browser, url):
-    page = browser.new_page(viewport={"width": 1200, "height": 1400})
-    page.elsewhere = []
-    page.on("request", lambda request: request.url.startswith((url, "data:", "blob:")) or page.elsewhere.append(request.url))
-    page.goto(f"{url}/docs")
-    page.wait_for_selector("#operations-photos-post_predict_predict_post")
-    yield page
-    page.close()
+def page(browser, untrained_url):
+    with visit(browser, untrained_url, viewport={"width": 1200, "height": 1400}) as page:
+        page.goto(f"{untrained_url}/docs")
+        page.wait_for_selector("#operations-photos-post_predict_predict_post")
+        yield page
 
 
 def try_out(page, operation: str):

@@ -1,0 +1,87 @@
+"""Services in threads of this process, and Debian's Chromium to visit them with."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from tests.conftest import ROOT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed"))
+
+
+@contextmanager
+def service(model_dir: Path, **settings: object) -> Iterator[str]:
+    """The address of a service on a free port, once it is ready."""
+    from app.main import create_app
+    from app.settings import Settings
+
+    app = create_app(Settings(model_dir=model_dir, **settings))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not (server.started and server.servers[0].sockets and app.state.service.ready):
+        assert thread.is_alive()
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def untrained_url(model_dir: Path) -> Iterator[str]:
+    with service(model_dir) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The service as it is shipped."""
+    with service(ROOT / "model") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--use-fake-device-for-media-stream",  # a camera that shows a test picture
+                "--use-fake-ui-for-media-stream",
+            ],
+        )
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def visit(browser, url: str, **options):
+    """A page of its own, with `elsewhere`: requests that left for another host, and `complaints`: errors of its scripts."""
+    context = browser.new_context(**{"viewport": {"width": 1200, "height": 1000}} | options)
+    page = context.new_page()
+    page.elsewhere, page.complaints = [], []
+    page.on("request", lambda request: request.url.startswith((url, "data:", "blob:")) or page.elsewhere.append(request.url))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on(
+        "console", lambda said: said.type == "error" and "status of" not in said.text and page.complaints.append(said.text)
+    )
+    yield page
+    context.close()
