@@ -116,7 +116,7 @@ class PlaneAnswer(BaseModel):
 
     index: int
     picture: str = Field(description="A PNG data URI, a pixel a value")
-    values: str = Field(description="float32, little-endian, row by row, in base64")
+    values: str | None = Field(description="float32, little-endian, row by row, in base64")
 
 
 class StageExplanation(BaseModel):
@@ -205,11 +205,19 @@ def _contribution(found: Contribution) -> dict[str, Any]:
     return {"index": found.index, "row": row, "column": column, "channel": channel} | numbers
 
 
-def stage(name: str, found: StageExplained, channel: int | None, with_sheet: bool, network: Network) -> dict[str, Any]:
-    """A stage in the shape of `StageExplanation`, with the picture of all its channels or without."""
+def stage(
+    name: str,
+    found: StageExplained,
+    channel: int | None,
+    network: Network,
+    *,
+    with_sheet: bool = True,
+    with_values: bool = True,
+) -> dict[str, Any]:
+    """A stage in the shape of `StageExplanation`, with or without the picture of all its channels and a channel's values."""
     plane = None
     if found.values is not None:
-        numbers = base64.b64encode(np.ascontiguousarray(found.values, "<f4").tobytes()).decode()
+        numbers = _float32(found.values) if with_values else None
         plane = {"index": channel, "picture": data_uri(found.plane), "values": numbers}
     return {
         "stage": name,
@@ -224,6 +232,10 @@ def stage(name: str, found: StageExplained, channel: int | None, with_sheet: boo
         "image": image_answer(found.photo),
         "model": model_answer(network),
     }
+
+
+def _float32(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
 
 
 def _sheet(drawn: Sheet) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import NetworkError, NotFound, Overloaded
+from app.inference import decode
 from app.inference.network import Network, load_all
 from app.settings import Settings
 from app.workers import Workers
@@ -41,6 +42,7 @@ class Service:
             folder = network.contract.folder
             self.records[name] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
         self.networks = networks
+        decode.prepare()
 
     @property
     def default(self) -> str:

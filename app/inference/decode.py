@@ -31,6 +31,11 @@ class Photo:
     sha256: str
 
 
+def prepare() -> None:
+    """Import the parsers of the common formats now, rather than while the first photo waits for them."""
+    Image.preinit()
+
+
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode the first frame of a photo, turn it upright and lay it on white.
 

@@ -82,6 +82,7 @@ async def post_stage(
         ),
     ] = None,
     sheet: Annotated[bool, Query(description="The picture of all channels")] = True,
+    values: Annotated[bool, Query(description="Every value of the channel that is wanted, not only its picture")] = True,
     network: NetworkName = None,
 ) -> Response:
     """Answers all channels of a stage in one picture on one colour scale, each one's mean and peak, and on request every
@@ -93,7 +94,7 @@ async def post_stage(
 
     def work() -> Response:
         found = explain_stage(data, chosen, stage, channel, service.settings.max_pixels)
-        return JSONResponse(explanations.stage(stage, found, channel, sheet, chosen))
+        return JSONResponse(explanations.stage(stage, found, channel, chosen, with_sheet=sheet, with_values=values))
 
     return await service.workers.run(work)
 

@@ -108,7 +108,7 @@ async function detailOf(network, signal) {
 /** Browsers show no TIFF, for one: then the picture that the network gets stands for the photo. */
 async function standIn(photo, network, signal) {
   if (!$("picture").classList.contains("unshown")) return;
-  const { picture } = await api.post("explain/stage", { network, stage: "image", sheet: false }, photo, signal);
+  const { picture } = await api.post("explain/stage", { network, stage: "image", sheet: false, values: false }, photo, signal);
   photo.url = picture;
   answer.stand_in(picture);
 }

@@ -277,7 +277,7 @@ export class StageView {
     const [name] = this.layer.inputs;
     const key = name === "image" ? name : `${name} ${source}`;
     if (!this.before.has(key)) {
-      this.before.set(key, await this.ask("explain/stage", { stage: name, channel: source, sheet: false }));
+      this.before.set(key, await this.ask("explain/stage", { stage: name, channel: source, sheet: false, values: false }));
     }
     const explained = this.before.get(key);
     this.beforeScale = explained.scale;
