@@ -109,8 +109,9 @@ def test_a_window_through_a_single_pixel_is_itself():
     assert own.through(IMAGE) == own
 
 
-def test_a_residual_sum_sees_what_either_branch_sees():
-    stages = conv("wide", "image", (8, 8, 3), kernel=(5, 5)), Stage("sum", "add", (8, 8, 3), ("wide", "image"), 0)
+@pytest.mark.parametrize("branches", [("wide", "image"), ("image", "wide")])
+def test_a_residual_sum_sees_what_either_branch_sees(branches):
+    stages = conv("wide", "image", (8, 8, 3), kernel=(5, 5)), Stage("sum", "add", (8, 8, 3), branches, 0)
     contract = network(8, 8, *stages)
     assert receptive_field(contract, stages[1]) == Window((5, 5), (1, 1), (-2, -2))
 
@@ -170,7 +171,7 @@ def chain(*steps: layers.Layer):
 def residual(x):
     x = layers.Conv2D(1, 3, strides=2, padding="same", name="first")(x)
     y = layers.DepthwiseConv2D(5, padding="same", name="wide")(x)
-    return layers.Add(name="last")([y, x])
+    return layers.Add(name="last")([x, y])
 
 
 def same(kernel: int, stride: int) -> layers.Layer:
