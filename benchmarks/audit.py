@@ -67,7 +67,9 @@ def table(result: dict) -> str:
     """The result as a Markdown table."""
     lines = ["| network | units | largest difference | median | found at |", "|---|---|---|---|---|"]
     for name, one in sorted(result["networks"].items()):
-        lines.append(f"| {name} | {one['units']:,} | {one['largest']:.1e} | {one['median']:.1e} | {one['stage_of_the_largest']} |")
+        lines.append(
+            f"| {name} | {one['units']:,} | {one['largest']:.1e} | {one['median']:.1e} | {one['stage_of_the_largest']} |"
+        )
     return "\n".join(lines)
 
 

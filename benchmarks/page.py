@@ -99,7 +99,9 @@ def half_a_megabyte() -> bytes:
 def visit(page: Page, url: str) -> int:
     """Open the page and wait until it can take a photo; the bytes of its own files, without answers of the service."""
     files = []
-    page.on("response", lambda response: files.append(response) if "/web/" in response.url or response.url == f"{url}/" else None)
+    page.on(
+        "response", lambda response: files.append(response) if "/web/" in response.url or response.url == f"{url}/" else None
+    )
     page.goto(url)
     page.wait_for_selector("#network option", state="attached")
     page.wait_for_load_state("networkidle")

@@ -1,5 +1,6 @@
 """The README's commands are run, and its figures are those of the committed results."""
 
+import importlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import h5py
 import httpx2
@@ -70,6 +72,8 @@ def run(command: str, folder: Path, **environment: str) -> str:
 ELSEWHERE = {
     "make test": "is what runs this test",
     "docker compose up --build": "is run by tests/docker/test_image.py",
+    f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",
+    f"{PYTHON} -m docs.screenshots": "needs a browser: tests/browser/test_measured.py runs it",
 }
 # What a command gets appended here: one epoch instead of many, and no download.
 APPENDED = {
@@ -82,6 +86,7 @@ APPENDED = {
     "make references DATA=photos": "",
     "make pointing DATA=photos": "",
     f"{PYTHON} -m benchmarks.cost --out benchmarks/cost.json": "",
+    f"{PYTHON} -m benchmarks.audit --out benchmarks/audit.json": "",
 }
 CURL = 'curl -s -F file=@examples/chelsea.png "localhost:8000/predict?stages=head&channels=1&feature_maps=summary"'
 COURSE_SET = f"{PYTHON} -m training.catvnoncat --h5 catvnoncat --out build/catvnoncat --report benchmarks/catvnoncat.json"
@@ -157,16 +162,34 @@ def test_the_figures_of_the_course_set_are_those_that_were_measured():
     assert report["mean"] > 0.80
 
 
-def test_the_figures_of_the_start_are_those_that_were_measured():
-    import importlib.util
+def committed(name: str) -> tuple[ModuleType, dict]:
+    """A benchmark's script, and what it last wrote."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    return module, json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
 
-    spec = importlib.util.spec_from_file_location("start", ROOT / "benchmarks" / "start.py")
-    start = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(start)
-    result = json.loads((ROOT / "benchmarks" / "start.json").read_text())
+
+def test_the_figures_of_the_start_are_those_that_were_measured():
+    start, result = committed("start")
     assert start.table(result) in README
     assert result["seconds_to_ready"]["median"] < 1.5
     assert result["resident_megabytes"]["value"] < 250
+
+
+def test_the_figures_of_the_arithmetic_are_those_that_were_measured():
+    audit, result = committed("audit")
+    networks = result["networks"].values()
+    assert audit.table(result) in README
+    assert f"on {sum(one['units'] for one in networks):,} random units" in README
+    above = sum(one["of_the_value_itself"]["above_bound"] for one in networks)
+    assert f"{above} of the {sum(one['units'] for one in networks):,} differ by more than 1e-4" in README
+    assert max(one["largest"] for one in networks) < 1e-4
+
+
+def test_the_figures_of_the_page_are_those_that_were_measured():
+    page, result = committed("page")
+    assert page.table(result) in README
+    assert result["milliseconds_from_drop_to_answer"]["median"] < 500
+    assert result["page_bytes"] < 150_000
 
 
 def test_every_link_of_the_readme_leads_somewhere():

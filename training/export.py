@@ -40,6 +40,7 @@ KINDS: dict[type, str] = {
     layers.MaxPooling2D: "pooling",
     layers.AveragePooling2D: "pooling",
     LogMeanExpPooling2D: "pooling",
+    layers.GlobalAveragePooling2D: "pooling",
     layers.ReLU: "relu",
     layers.Add: "add",
     layers.Flatten: "flatten",
@@ -50,6 +51,7 @@ KINDS: dict[type, str] = {
 OPERATIONS: dict[type, str] = {
     layers.MaxPooling2D: "max",
     layers.AveragePooling2D: "average",
+    layers.GlobalAveragePooling2D: "average",
     LogMeanExpPooling2D: "log_mean_exp",
 }
 
@@ -144,7 +146,7 @@ def describe(model: keras.Model) -> tuple[list[Stage], list[Stage]]:
         kind = next((name for cls, name in KINDS.items() if isinstance(layer, cls)), None)
         if kind is None:
             continue
-        sources = [tensor._keras_history.operation.name for tensor in keras.tree.flatten(layer.input)]
+        sources = [_source(tensor) for tensor in keras.tree.flatten(layer.input)]
         within = any(layer.name.startswith(f"{name}_") for name in later)
         (inner if within else stages).append(
             Stage(
@@ -161,6 +163,12 @@ def describe(model: keras.Model) -> tuple[list[Stage], list[Stage]]:
             )
         )
     return stages, inner
+
+
+def _source(tensor: Any) -> str:
+    """The name of the layer that a tensor comes from; dropout does nothing outside training, so it is passed over."""
+    layer = tensor._keras_history.operation
+    return _source(layer.input) if isinstance(layer, layers.Dropout) else str(layer.name)
 
 
 def _activation(layer: keras.layers.Layer) -> str | None:

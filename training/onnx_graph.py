@@ -79,6 +79,8 @@ def _padding(layer: Any) -> dict[str, Any]:
 
 def _convolution(graph: Graph, layer: Any, inputs: list[str]) -> None:
     depthwise = isinstance(layer, layers.DepthwiseConv2D)
+    if set(layer.dilation_rate) != {1} or (not depthwise and layer.groups != 1):
+        raise TrainingError(f"layer {layer.name} is a dilated or grouped convolution, which is not translated here")
     kernel, *bias = layer.get_weights()
     if depthwise:  # (height, width, channels, filters a channel): each channel is a group of its own
         kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
@@ -91,8 +93,8 @@ def _convolution(graph: Graph, layer: Any, inputs: list[str]) -> None:
         f"{layer.name}/sum" if activated else layer.name,
         strides=list(layer.strides),
         kernel_shape=list(layer.kernel_size),
-        dilations=list(layer.dilation_rate),
-        group=layer.input.shape[-1] if depthwise else layer.groups,
+        dilations=[1, 1],
+        group=layer.input.shape[-1] if depthwise else 1,
         **_padding(layer),
     )
     if activated:

@@ -31,7 +31,8 @@ class Audit:
     - convolution, depthwise_convolution: `patch`, `kernel`, `products`, `channel_sums` (inputs,), `products_sum`, `bias`,
       `sum` of both, and `largest_term`, the largest magnitude that was added
     - pooling: `patch`, without padding; and for "max" `maximum`, `maximum_at` (row, column of the stage before); for
-      "average" `sum` and `count`; for "log_mean_exp" `exponentials` of the patch less its maximum, their `mean`, `maximum`
+      "average" `sum`, `count` and `largest_term`; for "log_mean_exp" `exponentials` of the patch less its maximum, their
+      `mean`, `maximum` and `largest_term`
     - relu: `patch`
     - rescaling: `patch`, `scale`, `offset`
     - add: `terms`, one for each input stage, and `largest_term`
@@ -92,13 +93,12 @@ def audit(network: Network, stage: Stage, values: Mapping[str, np.ndarray], plac
     row, column, channel = place
     contract = network.contract
     inputs = [_picture(values[name]).astype(np.float64) for name in stage.inputs]
-    window, field = geometry.window(contract, stage), geometry.receptive_field(contract, stage)
-    box, seen = window.box(row, column), field.box(row, column)
+    box, seen = geometry.window(contract, stage).box(row, column), geometry.pixels(contract, stage, row, column)
     if stage.kind == "flatten":  # each of its units sees one number, though all of them together see everything
         source = _unravelled(channel, inputs[0].shape)
         before = contract.stage(stage.inputs[0])
         box = Box(source[0], source[1], source[0] + 1, source[1] + 1)
-        seen = geometry.receptive_field(contract, before).box(*source[:2]) if before else box
+        seen = geometry.pixels(contract, before, *source[:2]) if before else box
     unit = _Unit(network, stage, inputs, place, box, contributions)
     value, steps = _STEPS[stage.kind](unit)
     return Audit(
@@ -107,7 +107,7 @@ def audit(network: Network, stage: Stage, values: Mapping[str, np.ndarray], plac
         value=value,
         computed=float(_picture(values[stage.name])[place]),
         window=box,
-        receptive_field=seen.clipped(*contract.input_shape[:2]),
+        receptive_field=seen,
         steps=steps,
     )
 
@@ -184,10 +184,12 @@ def _pooling(unit: _Unit) -> Result:
         row, column, _ = _unravelled(int(patch.argmax()), patch.shape)
         return highest, {"patch": patch, "maximum": highest, "maximum_at": (inside.top + row, inside.left + column)}
     if unit.stage.operation == "average":
-        return float(patch.mean()), {"patch": patch, "sum": float(patch.sum()), "count": patch.size}
+        largest = float(np.abs(patch).max()) / patch.size
+        return float(patch.mean()), {"patch": patch, "sum": float(patch.sum()), "count": patch.size, "largest_term": largest}
     exponentials = np.exp(patch - highest)  # less the largest, as everybody does: nothing overflows, and it is added again
     mean = float(exponentials.mean())
-    return highest + float(np.log(mean)), {"patch": patch, "exponentials": exponentials, "mean": mean, "maximum": highest}
+    steps = {"patch": patch, "exponentials": exponentials, "mean": mean, "maximum": highest}
+    return highest + float(np.log(mean)), steps | {"largest_term": max(abs(highest), abs(float(np.log(mean))))}
 
 
 def _relu(unit: _Unit) -> Result:

@@ -85,7 +85,10 @@ def window(contract: Contract, stage: Stage) -> Window:
 
 
 def receptive_field(contract: Contract, stage: Stage) -> Window:
-    """What the units of `stage` see of the network's input picture, through all the stages before it."""
+    """What the units of `stage` see of the network's input picture, through all the stages before it.
+
+    At most: behind a pooling that leaves out an odd last row, later padding is counted as that row. `pixels` is exact.
+    """
     seen = {"image": Window((1, 1), (1, 1), (0, 0))}
 
     def of(name: str) -> Window:
@@ -101,6 +104,30 @@ def receptive_field(contract: Contract, stage: Stage) -> Window:
         return seen[name]
 
     return of(stage.name)
+
+
+def pixels(contract: Contract, stage: Stage, row: int, column: int) -> Box:
+    """What one unit sees of the network's input picture, exactly: at each stage what lies in padding is left out."""
+
+    def of(name: str, box: Box) -> Box:
+        if name == "image":
+            return box
+        found = contract.stage(name)
+        assert found is not None  # see receptive_field
+        own = window(contract, found)
+        first, last = own.box(box.top, box.left), own.box(box.bottom - 1, box.right - 1)
+        boxes = []
+        for source in found.inputs:
+            seen = Box(first.top, first.left, last.bottom, last.right).clipped(*size_of(contract, source))
+            boxes.append(of(source, seen))
+        return Box(
+            min(box.top for box in boxes),
+            min(box.left for box in boxes),
+            max(box.bottom for box in boxes),
+            max(box.right for box in boxes),
+        )
+
+    return of(stage.name, Box(row, column, row + 1, column + 1))
 
 
 def size_of(contract: Contract, name: str) -> Pair:

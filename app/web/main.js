@@ -66,7 +66,7 @@ async function ask() {
   const { signal } = state.asking;
   const { photo } = state;
   const { network } = state.place;
-  for (const id of ["link", "download"]) $(id).disabled = true;
+  offerToKeep(false);
   say("");
   answer.wait(photo);
   try {
@@ -77,7 +77,7 @@ async function ask() {
     curl("curl-predict", api.curl("predict", query, photo));
     if (state.expected) compareWith(first);
     await standIn(photo, network, signal);
-    for (const id of ["link", "download"]) $(id).disabled = false;
+    offerToKeep(true);
 
     const seen = await api.post("predict", { network }, photo, signal);
     state.view = new StageView({ photo, detail, answer: seen, signal }, { place: note, open: openStage, step: stepStage, trouble, unit: (unit) => (state.answers.unit = unit) });
@@ -98,6 +98,11 @@ async function ask() {
     }
     trouble(error, ask);
   }
+}
+
+/** Show or hide what can be done with an answer: its curl, a link, a file. */
+function offerToKeep(answered) {
+  for (const one of document.querySelectorAll("#curl-predict, .walk-tools")) one.hidden = !answered;
 }
 
 async function detailOf(network, signal) {

@@ -24,6 +24,7 @@ function picked(take) {
     if (file) take(file);
     event.target.value = ""; // so that the same file can be picked again
   });
+  $("photo").querySelector(".empty").addEventListener("click", () => $("file").click());
 }
 
 function dropped(take, onTrouble) {

@@ -59,7 +59,7 @@ function convolution(unit, { source, scale, padded, onSource }) {
       cells(unit.products, k, { caption: "products", scale: around(unit.products.flat(2)), part: "products" }),
     ),
     total([
-      only ? null : [`${name} alone ${unit.channel_sums[k] < 0 ? "takes" : "adds"}`, unit.channel_sums[k], "channel_sum"],
+      only ? null : [`${name} alone`, unit.channel_sums[k], "channel_sum"],
       [only ? `the ${terms} products together` : `all ${plural(unit.channel_sums.length, "channel")}, ${count(terms)} products, together`, unit.products_sum, "products_sum"],
       ["the bias adds", unit.bias, "bias"],
       ["the sum", unit.sum, "sum"],

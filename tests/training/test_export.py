@@ -305,6 +305,25 @@ def test_an_activation_without_a_translation_is_named(tmp_path, photos):
     assert "layer conv has the activation tanh" in refused(folder, photos)
 
 
+@pytest.mark.parametrize(
+    "layer", [layers.Conv2D(3, 3, dilation_rate=2, name="odd"), layers.Conv2D(3, 3, groups=3, name="odd")]
+)
+def test_a_convolution_that_the_walk_could_not_explain_is_named(tmp_path, photos, layer):
+    assert "layer odd is a dilated or grouped convolution" in refused(saved(tmp_path / "small", small(layer)), photos)
+
+
+def test_a_global_average_is_a_stage_and_dropout_is_none(tmp_path, photos):
+    x = photo = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(4, 3, name="conv")(x)
+    x = layers.Dropout(0.5, name="dropout")(layers.GlobalAveragePooling2D(name="average")(x))
+    x = layers.Softmax(name="probabilities")(layers.Dense(2, name="scores")(x))
+    folder = saved(tmp_path / "small", keras.Model(photo, x, name="small"))
+    stages = {stage["name"]: stage for stage in export(folder, photos)["stages"]}
+    assert list(stages) == ["conv", "average", "scores", "probabilities"]
+    assert (stages["average"]["kind"], stages["average"]["operation"]) == ("pooling", "average")
+    assert stages["scores"]["inputs"] == ("average",)
+
+
 def test_a_dense_layer_that_brings_its_activation_is_named(tmp_path, photos):
     x = photo = keras.Input((8, 8, 3), name="image")
     x = layers.Dense(3, activation="relu", name="dense")(layers.Flatten(name="flatten")(x))
