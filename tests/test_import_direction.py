@@ -37,7 +37,7 @@ BELOW = {
     "sheet": {"palette"},
 }
 # Who calls the steps in order, and which of the others it starts from: an explanation reads the photo as an answer does.
-WALKS = {"predict": set(), "explain": {"predict"}, "compare": set()}
+WALKS = {"predict": set(), "explain": {"predict"}, "compare": {"predict"}}
 
 
 def name_of(path: Path) -> str:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from app.inference.decode import MAX_PIXELS, Photo, decode
+from app.inference.decode import MAX_PIXELS, OVERSAMPLING, Photo, decode
 from app.inference.guises import GUISES
 from app.inference.network import Network
+from app.inference.predict import read
 from app.inference.tensor import to_tensor
 
 LARGEST = 1216
@@ -32,19 +33,21 @@ def compare(data: bytes, networks: Mapping[str, Network], max_pixels: int = MAX_
 
     Raises what `decode` raises.
     """
-    photo = decode(data, max_pixels)
-    reduced = photo.image.copy()
+    photo = decode(data, max_pixels, LARGEST // OVERSAMPLING)
+    reduced = photo.image
     reduced.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
     guised = []
     for name, guise in GUISES.items():
-        image = photo.image if name == "original" else guise(reduced)
+        image = guise(reduced)
         answers = {}
         for network in networks.values():
-            result = network.run(to_tensor(image, *network.contract.input_shape[:2]))
+            height, width, _ = network.contract.input_shape
+            tensor = read(data, network, max_pixels)[1] if name == "original" else to_tensor(image, height, width)
+            result = network.run(tensor)
             answers[network.contract.network] = dict(
                 zip(network.contract.classes, map(float, result.probabilities), strict=True)
             )
-        small = (reduced if name == "original" else image).copy()
+        small = image.copy()
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
         guised.append(Guised(name, small, answers))
     return photo, guised

@@ -100,8 +100,8 @@ def chosen_stages(network: Network, stages: tuple[str, ...]) -> list[str]:
 
 def read(data: bytes, network: Network, max_pixels: int) -> tuple[Photo, np.ndarray]:
     """The first two steps: the photo, and the tensor that the network gets. Raises what `decode` raises."""
-    photo = decode(data, max_pixels)
     height, width, _ = network.contract.input_shape
+    photo = decode(data, max_pixels, max(height, width))
     return photo, to_tensor(photo.image, height, width)
 
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from app.errors import BrokenImage, TooLarge, UnsupportedImage
 from app.inference.decode import FORMATS, decode
+from app.inference.tensor import to_tensor
 from tests.conftest import encoded
 
 
@@ -160,3 +161,50 @@ def test_flipped_bytes_never_raise_anything_but_our_own_errors(cat_image):
                 bad[random.integers(0, len(bad), 6)] = random.integers(0, 256, 6)
                 with contextlib.suppress(BrokenImage, UnsupportedImage, TooLarge):
                     assert decode(bad.tobytes()).image.mode == "RGB"
+
+
+# Large JPEGs, of which no more is decoded than is needed.
+
+
+@pytest.fixture(scope="module")
+def large(cat_image) -> Image.Image:
+    return cat_image.resize((4 * cat_image.width, 4 * cat_image.height), Image.Resampling.LANCZOS)  # 1804 x 1200
+
+
+@pytest.mark.parametrize(("side", "fraction"), [(None, 1), (400, 1), (300, 2), (150, 4), (60, 8), (10, 8)])
+def test_a_jpeg_is_decoded_at_the_fraction_that_leaves_twice_the_side(large, side, fraction):
+    photo = decode(encoded(large, "JPEG"), side=side)
+    assert photo.image.size == (-(-large.width // fraction), -(-large.height // fraction))
+    assert (photo.width, photo.height) == large.size, "it is described by its own size all the same"
+
+
+def test_other_formats_are_decoded_whole(large):
+    assert decode(encoded(large, "PNG"), side=60).image.size == large.size
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_jpeg_on_its_side_is_described_upright(large, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = decode(encoded(large, "JPEG", exif=exif), side=100)
+    upright = (1804, 1200) if orientation <= 4 else (1200, 1804)
+    assert (photo.width, photo.height) == upright
+    assert (photo.image.width > photo.image.height) == (upright[0] > upright[1])
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_jpegs_are_reduced_too(large, mode):
+    photo = decode(encoded(large.convert(mode), "JPEG"), side=100)
+    assert (photo.image.mode, photo.image.width) == ("RGB", 451)
+
+
+def test_what_the_network_gets_of_a_reduced_jpeg_is_what_it_gets_of_the_whole_one(large):
+    data = encoded(large, "JPEG", quality=92)
+    whole, reduced = (to_tensor(decode(data, side=side).image, 300, 300) for side in (None, 300))
+    assert decode(data, side=300).image.width < large.width
+    assert np.abs(whole - reduced).mean() < 1.5  # of 255
+
+
+def test_the_pixel_limit_counts_the_whole_photo(large):
+    with pytest.raises(TooLarge, match="1804 x 1200"):
+        decode(encoded(large, "JPEG"), max_pixels=1_000_000, side=60)
