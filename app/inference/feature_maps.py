@@ -42,25 +42,26 @@ def summarize(stage: str, kind: str, values: np.ndarray, channels: int, thumbnai
     The strongest channels are those with the largest mean magnitude. All thumbnails of a stage share one colour scale
     (see `palette.scale`), so that a dark channel is a weak one. A unit of a dense stage is a picture of one pixel.
     """
-    planes = values if values.ndim == 3 else values.reshape(1, 1, -1)
-    low, high = float(planes.min()), float(planes.max())
-    strength = np.abs(planes).mean(axis=(0, 1))
+    picture = values if values.ndim == 3 else values.reshape(1, 1, -1)
+    planes = np.ascontiguousarray(picture.transpose(2, 0, 1))  # as ONNX Runtime computed it: no copy
+    flat = planes.reshape(len(planes), -1)
+    means, peaks, low = flat.mean(axis=1), flat.max(axis=1), float(flat.min())
+    strength = means if low >= 0 else np.abs(flat).mean(axis=1)
     order = np.argsort(-strength, kind="stable")[:channels]
-    bottom, top, colours = palette.scale(low, high)
+    bottom, top, colours = palette.scale(low, float(peaks.max()))
     chosen = []
     for index in order:
-        plane = planes[:, :, index]
-        picture = None
+        thumbnail = None
         if thumbnails:
-            picture = palette.png(palette.indices(plane, bottom, top), colours, LARGEST_THUMBNAIL)
-        chosen.append(Channel(int(index), float(plane.mean()), float(plane.max()), picture))
+            thumbnail = palette.png(palette.indices(planes[index], bottom, top), colours, LARGEST_THUMBNAIL)
+        chosen.append(Channel(int(index), float(means[index]), float(peaks[index]), thumbnail))
     return FeatureMap(
         stage=stage,
         kind=kind,
         shape=values.shape,
         min=low,
-        max=high,
-        mean=float(planes.mean()),
-        active=float(np.count_nonzero(planes > 0) / planes.size),
+        max=float(peaks.max()),
+        mean=float(means.mean()),
+        active=float(np.count_nonzero(flat > 0) / flat.size),
         channels=tuple(chosen),
     )

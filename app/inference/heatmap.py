@@ -73,6 +73,5 @@ def overlay(places: np.ndarray, width: int, height: int) -> bytes:
     positive = np.maximum(places, 0)
     share = (positive / (positive.max() or 1.0)).astype(np.float32)
     smooth = np.asarray(Image.fromarray(share).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
-    colours = palette.SEQUENTIAL[palette.indices(smooth, 0.0, 1.0)]
-    alpha = (smooth * (255 * OPACITY)).astype(np.uint8)
-    return palette.encode(Image.fromarray(np.dstack([colours, alpha])))
+    alpha = np.linspace(0, 255 * OPACITY, len(palette.SEQUENTIAL)).astype(np.uint8)
+    return palette.png(palette.indices(smooth, 0.0, 1.0), palette.SEQUENTIAL, alpha=alpha)

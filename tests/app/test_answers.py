@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from app.inference.contract import load
-from app.inference.palette import SEQUENTIAL
+from app.inference.palette import DIVERGING, SEQUENTIAL
 from tests.conftest import encoded, ready_client, sha256
 
 
@@ -107,10 +107,11 @@ def test_a_small_thumbnail_carries_only_the_colours_that_occur(client, cat_photo
 def test_zero_has_a_colour_of_its_own_where_values_have_both_signs(client, cat_photo):
     found = post(client, cat_photo, stages="block1_conv").json()["feature_maps"][0]
     assert found["min"] < 0
-    palette = np.array(picture(found["channels"][0]["thumbnail"]).getpalette()[: 255 * 3]).reshape(255, 3)
-    assert palette[127].tolist() == [247, 247, 247]
-    assert palette[0][2] > palette[0][0], "blue below zero"
-    assert palette[254][0] > palette[254][2], "brown above"
+    pixels = np.asarray(picture(found["channels"][0]["thumbnail"]).convert("RGB")).reshape(-1, 3)
+    assert {tuple(pixel) for pixel in pixels} <= {tuple(colour) for colour in DIVERGING}
+    assert DIVERGING[127].tolist() == [247, 247, 247]
+    assert DIVERGING[0][2] > DIVERGING[0][0], "blue below zero"
+    assert DIVERGING[254][0] > DIVERGING[254][2], "brown above"
 
 
 def test_a_summary_has_numbers_and_no_thumbnails(client, cat_photo):
@@ -142,7 +143,9 @@ def test_the_heatmap_has_the_photos_aspect_ratio_and_lets_the_photo_through(clie
     answer = post(client, cat_photo, heatmap=True, feature_maps="none").json()
     image = picture(answer["heatmap"])
     assert image.size == (320, round(320 * 300 / 451))
-    assert np.asarray(image)[..., 3].max() <= 0.75 * 255
+    alpha = np.asarray(image.convert("RGBA"))[..., 3]
+    assert alpha.min() == 0
+    assert 0 < alpha.max() <= 0.75 * 255
 
 
 def test_without_asking_there_is_no_heatmap(client, cat_photo):

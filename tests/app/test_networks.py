@@ -227,7 +227,7 @@ def test_a_heatmap_points_at_the_place_that_the_network_looks_at(model_dir, cat_
 
     places = np.zeros((3, 3))
     places[0, 2], places[2, 0] = 5.0, -9.0
-    alpha = np.asarray(Image.open(io.BytesIO(overlay(places, 90, 60))))[..., 3]
+    alpha = np.asarray(Image.open(io.BytesIO(overlay(places, 90, 60))).convert("RGBA"))[..., 3]
     assert alpha.shape == (60, 90)
     row, column = np.unravel_index(alpha.argmax(), alpha.shape)
     assert row < 20
