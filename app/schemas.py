@@ -53,6 +53,9 @@ class ImageAnswer(BaseModel):
     width: int = Field(description="In pixels, upright", examples=[500])
     height: int = Field(description="In pixels, upright", examples=[375])
     format: str = Field(examples=["JPEG"])
+    animated: bool = Field(
+        description="Whether there are more frames than the first, which alone was looked at", examples=[False]
+    )
     bytes: int = Field(examples=[48211])
     sha256: str = Field(description="Of the bytes that came in")
 
@@ -76,6 +79,9 @@ class Prediction(BaseModel):
     probabilities: dict[str, float] = Field(description="They sum to 1", examples=[{"cat": 0.9871, "not_cat": 0.0129}])
     feature_maps: list[FeatureMapAnswer]
     heatmap: str | None = Field(description="A PNG data URI of the photo's aspect ratio: where the evidence for a cat lies")
+    heatmap_peak: float | None = Field(
+        description="How much the heatmap's brightest place speaks for a cat, in units of the scores; 0: no place does"
+    )
     image: ImageAnswer
     model: ModelAnswer
     timings_ms: dict[str, float] = Field(examples=[{"decode": 2.1, "inference": 7.9, "feature_maps": 3.0}])
@@ -148,6 +154,7 @@ def prediction(answer: Answer, network: Network) -> dict[str, Any]:
         "probabilities": answer.probabilities,
         "feature_maps": [_feature_map(feature_map) for feature_map in answer.feature_maps],
         "heatmap": data_uri(answer.heatmap),
+        "heatmap_peak": answer.heatmap_peak,
         "image": image_answer(answer.photo),
         "model": model_answer(network),
         "timings_ms": answer.milliseconds,
@@ -160,6 +167,7 @@ def image_answer(photo: Photo) -> dict[str, Any]:
         "width": photo.width,
         "height": photo.height,
         "format": photo.format,
+        "animated": photo.animated,
         "bytes": photo.size,
         "sha256": photo.sha256,
     }

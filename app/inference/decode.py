@@ -12,6 +12,8 @@ from app.errors import BrokenImage, TooLarge, UnsupportedImage
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """The formats that are read, by Pillow's names for them; no other parser of Pillow's is ever handed a byte."""
 
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a TIFF has pages, which nobody plays
+
 MAX_PIXELS = 50_000_000
 """Width x height above which a photo is refused: 8,660 x 5,773, more than phones make (48 megapixels = 8,064 x 6,048)."""
 
@@ -23,14 +25,15 @@ OVERSAMPLING = 2
 class Photo:
     """An upright photo: mode-RGB `image` as people see it, its size in pixels after turning, the format it came in.
 
-    `image` may be smaller than `width` x `height`, see `decode`. `size` counts the bytes that it was decoded from, `sha256`
-    is theirs.
+    `image` may be smaller than `width` x `height`, see `decode`. `animated` says that more frames follow, which nobody looks
+    at. `size` counts the bytes that it was decoded from, `sha256` is theirs.
     """
 
     image: Image.Image
     width: int
     height: int
     format: str
+    animated: bool
     size: int
     sha256: str
 
@@ -61,6 +64,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, side: int | None = None) -
         raise TooLarge(f"The photo has {width} x {height} = {width * height} pixels; at most {max_pixels} are accepted.")
     name = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG that carries further pictures behind it
     try:
+        animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
         if side is not None and image.format in ("JPEG", "MPO"):
             image.draft(None, (OVERSAMPLING * side, OVERSAMPLING * side))
         image.load()
@@ -70,7 +74,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, side: int | None = None) -
         raise BrokenImage(f"The {name} file is broken: {_reason(error)}.") from error
     if turn in _ON_ITS_SIDE:
         width, height = height, width
-    return Photo(image, width, height, name, len(data), hashlib.sha256(data).hexdigest())
+    return Photo(image, width, height, name, animated, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _open(data: bytes) -> Image.Image:

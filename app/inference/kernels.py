@@ -5,7 +5,7 @@ from PIL import Image
 
 from app.inference import palette
 
-_WIDEST = 1600
+_WIDEST, _WIDEST_FILTER = 1600, 320  # pixels
 _LARGEST_CELL = 14
 _ONE_ROW = 4  # so many squares lie side by side, more in a square of squares
 
@@ -26,7 +26,7 @@ def filter_picture(kernel: np.ndarray, channel: int) -> bytes:
     padded = np.zeros((height, width, -(-inputs // across) * across), kernel.dtype)
     padded[:, :, :inputs] = kernel[:, :, :, channel]
     squares = padded.reshape(height, width, -1, across)  # laid out as if each row of squares were an input
-    return _drawn(squares, max(1, min(_LARGEST_CELL, _WIDEST // (across * (width + 1)))))
+    return _drawn(squares, max(1, min(_LARGEST_CELL, _WIDEST_FILTER // (across * (width + 1)))))
 
 
 def _drawn(shown: np.ndarray, cell: int) -> bytes:

@@ -29,7 +29,8 @@ class Wanted:
 class Answer:
     """Everything that is answered about one photo.
 
-    `probabilities` maps class names to 0..1; `heatmap` is a PNG or None; `milliseconds` maps steps to the time they took.
+    `probabilities` maps class names to 0..1; `heatmap` is a PNG or None, `heatmap_peak` the evidence at its brightest place,
+    0 if none speaks for a cat; `milliseconds` maps steps to the time they took.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Answer:
     probabilities: dict[str, float]
     feature_maps: tuple[FeatureMap, ...]
     heatmap: bytes | None
+    heatmap_peak: float | None
     photo: Photo
     milliseconds: dict[str, float]
 
@@ -59,9 +61,10 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
         assert stage is not None  # chosen_stages checked it
         maps.append(summarize(name, stage.kind, result.stages[name], wanted.channels, wanted.feature_maps == "thumbnails"))
     clock.lap("feature_maps")
-    picture = None
+    picture, peak = None, None
     if wanted.heatmap:
-        picture = heatmap.overlay(heatmap.evidence(network, tensor, result.stages), photo.width, photo.height)
+        places = heatmap.evidence(network, tensor, result.stages)
+        picture, peak = heatmap.overlay(places, photo.width, photo.height), max(0.0, float(places.max()))
         clock.lap("heatmap")
     probabilities = dict(zip(network.contract.classes, map(float, result.probabilities), strict=True))
     return Answer(
@@ -70,6 +73,7 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
         probabilities=probabilities,
         feature_maps=tuple(maps),
         heatmap=picture,
+        heatmap_peak=peak,
         photo=photo,
         milliseconds=clock.laps,
     )

@@ -53,7 +53,8 @@ EXAMPLE = {
         }
     ],
     "heatmap": "data:image/png;base64,iVBORw0KGgo...",
-    "image": {"width": 500, "height": 375, "format": "JPEG", "bytes": 48211, "sha256": "9f2b..."},
+    "heatmap_peak": 4.2,
+    "image": {"width": 500, "height": 375, "format": "JPEG", "animated": False, "bytes": 48211, "sha256": "9f2b..."},
     "model": {"network": "tutorial", "version": "1.0.0", "sha256": "c01a...", "input_shape": [100, 100, 3]},
     "timings_ms": {"decode": 2.1, "inference": 7.9, "feature_maps": 3.0, "heatmap": 1.2},
 }

@@ -1,6 +1,6 @@
 /** Act one: the answer to the photo, in a sentence, with its number and the evidence laid over the photo. */
 
-import { $, el } from "./dom.js";
+import { $, el, speak } from "./dom.js";
 import { number, percent } from "./format.js";
 import { verdict } from "./words.js";
 
@@ -11,6 +11,7 @@ export function wait(photo) {
   $("photo").querySelector(".empty").hidden = true;
   const image = el("img", { src: photo.url, alt: `The photo ${photo.name}`, class: "shown" });
   image.addEventListener("error", () => $("picture").classList.add("unshown"), { once: true });
+  image.addEventListener("load", () => enlarge(image), { once: true });
   $("picture").classList.remove("unshown");
   $("picture").replaceChildren(el("div", { class: "frame" }, image));
   $("picture").hidden = false;
@@ -27,6 +28,7 @@ export function show(answer, { opacity, onOpacity, band }) {
   const cat = answer.probabilities.cat;
   $("answer").removeAttribute("aria-busy");
   $("verdict").textContent = verdict(answer.verdict);
+  speak(`${verdict(answer.verdict)} ${percent(cat)} probability of a cat.`);
   const heat = answer.heatmap && el("img", { src: answer.heatmap, alt: "", class: "heat", style: { opacity } });
   if (heat) $("picture").querySelector(".frame").append(heat);
   const slide = (event) => {
@@ -49,14 +51,19 @@ export function show(answer, { opacity, onOpacity, band }) {
     answer.verdict === "unsure" && band
       ? el("p", {}, `From ${percent(band[0])} to ${percent(band[1])} this network is wrong too often to decide.`)
       : null,
-    heat
+    heat && answer.heatmap_peak > 0
       ? el(
-          "label",
+          "div",
           { class: "evidence" },
-          "evidence on the photo ",
-          el("input", { type: "range", min: 0, max: 1, step: 0.05, value: opacity, oninput: slide, id: "opacity" }),
+          el(
+            "label",
+            {},
+            "evidence on the photo ",
+            el("input", { type: "range", min: 0, max: 1, step: 0.05, value: opacity, oninput: slide, id: "opacity" }),
+          ),
+          el("p", { class: "quiet" }, "Brightest where this photo speaks most for a cat, however much or little that is."),
         )
-      : null,
+      : el("p", { class: "quiet" }, "No place of this photo speaks for a cat."),
     el("p", { class: "quiet timings" }, times(answer.timings_ms)),
   ];
   $("result").replaceChildren(...told.filter(Boolean));
@@ -71,11 +78,20 @@ export function fail() {
   $("result").replaceChildren();
 }
 
-/** Show this picture where the browser itself cannot show the photo's format. */
-export function stand_in(source) {
+/** Show the picture that the network gets in the photo's stead, stretched back to its `width` x `height`. */
+export function standIn(source, { width, height }) {
   const image = $("picture").querySelector(".shown");
   image.src = source;
+  image.style.setProperty("width", `min(100%, ${(26 * width) / height}rem)`);
+  image.style.setProperty("aspect-ratio", `${width} / ${height}`);
   $("picture").classList.remove("unshown");
+}
+
+const SMALLEST = 200; // pixels of the longer side, below which a photo is shown larger than it is
+
+function enlarge(image) {
+  const longer = Math.max(image.naturalWidth, image.naturalHeight);
+  if (longer < SMALLEST) image.style.setProperty("width", `${(SMALLEST * image.naturalWidth) / longer}px`);
 }
 
 function times(milliseconds) {

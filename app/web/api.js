@@ -1,11 +1,23 @@
 /** What the page asks of the service: requests in, answers out; a refusal becomes an error whose message is a sentence. */
 
-let key = sessionStorage.getItem("key") ?? "";
+let key = remembered();
 
-/** Send this API key from now on; it is remembered until the tab is closed. */
+/** Send this API key from now on; it is remembered until the tab is closed, if the browser allows that. */
 export function useKey(given) {
   key = given;
-  sessionStorage.setItem("key", given);
+  try {
+    sessionStorage.setItem("key", given);
+  } catch {
+    // It is asked for again after the next reload.
+  }
+}
+
+function remembered() {
+  try {
+    return sessionStorage.getItem("key") ?? "";
+  } catch {
+    return "";
+  }
 }
 
 /** The service refused: `status` is its HTTP status, `message` its own words. */
@@ -63,7 +75,8 @@ export function address(path, query = {}) {
 export function curl(path, query, photo) {
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const secret = key ? ' -H "X-API-Key: $KEY"' : "";
-  return `curl${secret} -F ${quoted(`file=@${photo.name}`)} ${quoted(address(path, query).href)}`;
+  const name = /[;,"\\]/.test(photo.name) ? `"${photo.name.replace(/["\\]/g, "\\$&")}"` : photo.name; // as curl's -F reads names
+  return `curl${secret} -F ${quoted(`file=@${name}`)} ${quoted(address(path, query).href)}`;
 }
 
 /** Whether an error only says that a newer request took its place. */

@@ -26,13 +26,14 @@ export function grid(explained, chosen, onOpen) {
     min: 0,
     max: channels.length - 1,
     value: chosen,
-    onchange: (event) => event.target.validity.valid && event.target.value !== "" && onOpen(Number(event.target.value)),
+    required: true,
+    onchange: (event) => event.target.reportValidity() && onOpen(Number(event.target.value)),
   });
   const cells = channels.length > MOST_BUTTONS ? asPicture(explained, onOpen) : asButtons(explained, chosen, noun, onOpen);
   return el(
     "div",
     { class: "channels" },
-    el("div", { class: "channels-head" }, el("label", {}, `${noun} `, picker, ` of ${count(channels.length)}`), legend(explained.scale)),
+    el("div", { class: "channels-head" }, el("label", {}, `${noun} `, picker, ` of 0 to ${count(channels.length - 1)}`), legend(explained.scale)),
     cells,
   );
 }

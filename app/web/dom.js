@@ -18,5 +18,10 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+/** Let screen readers say a sentence when they are done with what they say. */
+export function speak(sentence) {
+  $("spoken").textContent = sentence;
+}
+
 /** The element with that id. */
 export const $ = (id) => document.getElementById(id);

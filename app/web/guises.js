@@ -33,7 +33,7 @@ export function show(answer, networks, command) {
   const kept = el(
     "tr",
     { class: "kept" },
-    el("th", { scope: "row" }, "same answer as to the original"),
+    el("th", { scope: "row" }, "on the same side of 50 % as the original"),
     shown.map(({ network }) => el("td", {}, `${answer.kept[network]} of ${many}`)),
   );
   $("why-body").replaceChildren(
@@ -43,7 +43,7 @@ export function show(answer, networks, command) {
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "The networks on twelve guises" },
       el("table", { class: "guises" }, el("thead", {}, head), el("tbody", {}, rows), el("tfoot", {}, kept)),
     ),
-    el("p", { class: "quiet" }, "Marked is where a network changes its mind about what is the same photo. Keeping an answer is worth something only if the answer is right: look at the first row first."),
+    el("p", { class: "quiet" }, "Marked is where a network changes sides, from cat to no cat or back, over what is the same photo. Keeping an answer is worth something only if it is right: look at the first row first."),
     el("details", { class: "curl" }, el("summary", {}, "The curl that asks this"), el("pre", { tabindex: 0 }, el("code", {}, command))),
   );
 }
@@ -63,18 +63,19 @@ function heading({ network, parameters, accuracy }) {
   return [
     el("strong", {}, network),
     el("span", { class: "quiet" }, plural(parameters, "parameter")),
-    measured ? el("span", { class: "quiet" }, `${percent(measured)} right where measured`) : null,
+    measured ? el("span", { class: "quiet" }, `right on ${percent(measured)} of the validation photos`) : null,
     PLAIN[network] ? el("span", { class: "quiet plain" }, PLAIN[network]) : null,
   ].filter(Boolean);
 }
 
-function cell({ verdict, probabilities, same }) {
+function cell({ label, verdict, probabilities, same }) {
   const cat = probabilities.cat;
+  const says = verdict === "unsure" ? `unsure, rather ${shortVerdict(label)}` : shortVerdict(verdict);
   return el(
     "td",
     { class: same ? null : "changed", "data-value": cat },
     el("span", { class: "share", "aria-hidden": "true" }, el("span", { style: { width: `${cat * 100}%` } })),
     el("span", { class: "number" }, percent(cat)),
-    el("span", { class: `verdict ${verdict}` }, shortVerdict(verdict), same ? null : ", changed"),
+    el("span", { class: `verdict ${verdict}` }, says, same ? null : ", changed"),
   );
 }

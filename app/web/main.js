@@ -19,6 +19,7 @@ const state = {
   photo: null, // {file, name, url}
   expected: null, // what a replayed walk promised: {photo, model, probability, name}
   opacity: OPACITY,
+  follow: false, // whether the place is one that somebody else was led to, so that the page goes there
   answers: {}, // the newest of predict, unit and guises
   asking: new AbortController(), // ends everything that was asked about the photo and network before
   view: null,
@@ -36,23 +37,31 @@ async function start() {
     return;
   }
   say("");
-  const names = state.models.networks.map(({ network }) => network);
+  const names = networks();
   $("network").replaceChildren(...names.map((name) => new Option(name === state.models.default ? `${name} (the best)` : name, name)));
-  if (!names.includes(state.place.network)) state.place.network = state.models.default;
-  $("network").value = state.place.network;
-  const { photo, model } = state.place;
-  if (photo && !state.photo) {
-    state.expected = { photo, model, probability: null };
-    if (!openSample(photo)) say(`This link leads into a walk with the photo whose SHA-256 begins with ${photo.slice(0, 12)}. Drop that photo here to follow it.`);
-  }
   $("served").textContent = `Served here: ${names.join(", ")}.`;
+  arrive();
   if (state.photo) ask();
 }
 
+const networks = () => state.models.networks.map(({ network }) => network);
+
+/** Take the place that the address names: a network that is not served gives way to the default, a link's photo is looked for. */
+function arrive() {
+  const { photo, model, ...found } = place.read();
+  state.place = { ...found, network: networks().includes(found.network) ? found.network : state.models.default };
+  $("network").value = state.place.network;
+  state.follow = Boolean(found.stage);
+  if (!photo || photo === state.answers.predict?.image.sha256) return;
+  state.expected = { photo, model, probability: null };
+  if (!openSample(photo)) say(`This link leads into a walk with the photo whose SHA-256 begins with ${photo.slice(0, 12)}. Drop that photo here to follow it.`);
+}
+
 function setPhoto({ file, name }) {
-  if (state.photo) URL.revokeObjectURL(state.photo.url);
+  if (state.photo) URL.revokeObjectURL(state.photo.address);
   if (!state.expected && state.photo) Object.assign(state.place, { channel: null, row: null, column: null });
-  state.photo = { file, name, url: URL.createObjectURL(file) };
+  const address = URL.createObjectURL(file);
+  state.photo = { file, name, address, url: address };
   if (state.models) ask();
 }
 
@@ -68,36 +77,47 @@ async function ask() {
   const { network } = state.place;
   offerToKeep(false);
   say("");
+  fade($("walk"), true);
+  fade($("why"), !photo.guises);
   answer.wait(photo);
   try {
     const query = { network, feature_maps: "none", heatmap: "true" };
     const [first, detail] = await Promise.all([api.post("predict", query, photo, signal), detailOf(network, signal)]);
     state.answers.predict = first;
+    Object.assign(photo, { width: first.image.width, height: first.image.height });
     answer.show(first, { opacity: state.opacity, onOpacity: (value) => (state.opacity = value), band: detail.unsure });
     curl("curl-predict", api.curl("predict", query, photo));
     if (state.expected) compareWith(first);
-    await standIn(photo, network, signal);
+    if ($("picture").classList.contains("unshown") || first.image.animated) await standIn(photo, first.image, network, signal);
     offerToKeep(true);
 
     const seen = await api.post("predict", { network }, photo, signal);
     state.view = new StageView({ photo, detail, answer: seen, signal }, { place: note, open: openStage, step: stepStage, trouble, unit: (unit) => (state.answers.unit = unit) });
     $("walk").hidden = false;
+    fade($("walk"), false);
     walk.draw(detail, seen, photo, openStage);
-    const asked = state.place.stage;
-    await showStage(asked ?? firstFilter(detail), { scroll: Boolean(asked) });
+    await showStage(state.place.stage, state.follow && "start");
+    state.follow = false;
 
     $("why").hidden = false;
-    guises.wait();
-    const compared = await api.post("guises", {}, photo, signal);
-    state.answers.guises = compared;
-    guises.show(compared, state.models.networks, api.curl("guises", {}, photo));
+    if (!photo.guises) guises.wait();
+    fade($("why"), false);
+    photo.guises ??= await api.post("guises", {}, photo, signal);
+    state.answers.guises = photo.guises;
+    guises.show(photo.guises, state.models.networks, api.curl("guises", {}, photo));
   } catch (error) {
-    if (!state.answers.predict && !api.superseded(error)) {
-      answer.fail();
-      for (const id of ["walk", "why"]) $(id).hidden = true;
-    }
+    if (api.superseded(error)) return;
+    if (!state.answers.predict) answer.fail();
+    if (!state.view) $("walk").hidden = true;
+    if (!photo.guises) $("why").hidden = true;
     trouble(error, ask);
   }
+}
+
+/** What belongs to the photo before stays where it is, so that the page does not jump, but pales and cannot be used. */
+function fade(act, stale) {
+  act.inert = stale;
+  act.classList.toggle("stale", stale);
 }
 
 /** Show or hide what can be done with an answer: its curl, a link, a file. */
@@ -110,29 +130,39 @@ async function detailOf(network, signal) {
   return state.details.get(network);
 }
 
-/** Browsers show no TIFF, for one: then the picture that the network gets stands for the photo. */
-async function standIn(photo, network, signal) {
-  if (!$("picture").classList.contains("unshown")) return;
+/** Browsers show no TIFF, and animations move: then the picture that the network gets stands for the photo. */
+async function standIn(photo, image, network, signal) {
   const { picture } = await api.post("explain/stage", { network, stage: "image", sheet: false, values: false }, photo, signal);
   photo.url = picture;
-  answer.stand_in(picture);
+  answer.standIn(picture, image);
 }
 
 const firstFilter = (detail) => (detail.stages.find((stage) => stage.kind === "convolution") ?? detail.stages[0]).name;
 
 /** The visitor opens a stage: a new page of the history. */
 function openStage(name) {
-  Object.assign(state.place, { stage: name, channel: null, row: null, column: null });
-  place.write(state.place, { anew: true });
-  showStage(name, { scroll: true });
+  if (!state.view) return;
+  say("");
+  note({ stage: name, channel: null, row: null, column: null }, true);
+  showStage(name, "nearest");
 }
 
-async function showStage(name, { scroll }) {
+/**
+ * Show a stage at the place in the address; a name that is none gives way to the first filter. `block` is how the page moves
+ * there, as scrollIntoView has it; left out, it stays.
+ */
+async function showStage(name, block) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const { view } = state;
+  const detail = state.details.get(state.place.network);
+  if (!view) return;
+  const known = name && view.find(name) ? name : firstFilter(detail);
+  if (name && name !== known) say(`The network ${detail.network} has no stage ${name.slice(0, 80)}; this is ${known}.`);
   try {
-    walk.mark(name, calm || !scroll);
-    await state.view.open({ ...state.place, stage: name });
-    if (scroll) $("stage").scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+    walk.mark(known, calm);
+    const opened = view.open({ ...state.place, stage: known });
+    if (block) $("stage").scrollIntoView({ block, behavior: calm ? "auto" : "smooth" });
+    await opened;
   } catch (error) {
     trouble(error);
   }
@@ -152,13 +182,13 @@ function stepStage(by) {
 /** Remember where the visitor is; `anew` makes it a step that "back" undoes. */
 function note(where, anew) {
   Object.assign(state.place, where);
+  state.answers.unit = null; // the sum of another place
   place.write(state.place, { anew });
 }
 
 function compareWith(first) {
   const sentence = replay.compare(state.expected, first);
-  say(sentence, "status");
-  Object.assign(state.place, { photo: null, model: null });
+  say(sentence, "notice");
   state.expected = null;
 }
 
@@ -167,15 +197,17 @@ async function openWalk(file) {
   try {
     const found = await replay.read(file);
     const { network } = found.model;
-    if (!state.models.networks.some((one) => one.network === network)) throw new Error(`This walk is of the network ${network}, which is not served here.`);
+    if (!state.models) throw new Error("The service has not said yet what it serves. Try again in a moment.");
+    if (!networks().includes(network)) throw new Error(`This walk is of the network ${network}, which is not served here.`);
+    const inside = await replay.photoOf(found);
     state.expected = { photo: found.photo.sha256, model: found.model.sha256, probability: found.answers.predict.probabilities.cat };
-    state.place = { ...place.read(), ...found.place, network };
-    state.opacity = found.settings?.opacity ?? OPACITY;
+    state.place = { ...found.place, network };
+    state.opacity = found.settings.opacity ?? OPACITY;
+    state.follow = Boolean(found.place.stage);
     $("network").value = network;
     place.write(state.place, { anew: true });
-    const inside = await replay.photoOf(found);
     if (inside) setPhoto(inside);
-    else if (!openSample(found.photo.sha256)) say(`This walk is of ${found.photo.name}, ${found.photo.width} × ${found.photo.height} (SHA-256 ${found.photo.sha256.slice(0, 12)}…). Drop that photo here to walk it again.`, "status");
+    else if (!openSample(found.photo.sha256)) say(`This walk is of ${found.photo.name}, ${found.photo.width} × ${found.photo.height} (SHA-256 ${found.photo.sha256.slice(0, 12)}…). Drop that photo here to walk it again.`, "notice");
   } catch (error) {
     say(error.message);
   }
@@ -201,18 +233,18 @@ async function copyLink() {
   url.hash = place.fragment({ ...state.place, photo: image.sha256, model: model.sha256 });
   try {
     await navigator.clipboard.writeText(url.href);
-    say("The link is copied. Whoever opens it drops the same photo and stands where you stand.", "status");
+    say("The link is copied. Whoever opens it drops the same photo and stands where you stand.", "notice");
   } catch {
     prompt("Copy this link:", url.href);
   }
 }
 
-/** Say a sentence above everything: an "alert" interrupts a screen reader, a "status" waits. */
-function say(text, role = "alert") {
-  $("message").setAttribute("role", role);
-  $("message").classList.toggle("good", role === "status");
-  $("message").textContent = text;
-  $("message").hidden = !text;
+/** Say a sentence above everything; an "alert" interrupts a screen reader, a "notice" waits. Nothing takes both back. */
+function say(text, where = "alert") {
+  for (const id of ["alert", "notice"]) {
+    $(id).textContent = id === where ? text : "";
+    $(id).hidden = !$(id).textContent;
+  }
 }
 
 /** An error as a sentence; a missing key is asked for, and `again` tries once more with it. */
@@ -236,7 +268,7 @@ function curl(id, command) {
 }
 
 $("network").addEventListener("change", (event) => {
-  state.place = { ...place.read(), network: event.target.value, stage: null, channel: null, row: null, column: null, photo: null, model: null };
+  state.place = { network: event.target.value, stage: null, channel: null, row: null, column: null };
   place.write(state.place, { anew: true });
   if (state.photo) ask();
 });
@@ -245,18 +277,17 @@ $("link").addEventListener("click", copyLink);
 $("about-open").addEventListener("click", () => $("about").showModal());
 
 addEventListener("popstate", () => {
+  if (!state.models) return;
   const before = state.place.network;
-  state.place = { ...place.read(), photo: null, model: null };
-  state.place.network ??= state.models?.default ?? null;
-  $("network").value = state.place.network;
+  arrive();
   if (!state.photo) return;
   if (state.place.network !== before) ask();
-  else if (state.view) showStage(state.place.stage ?? firstFilter(state.details.get(before)), { scroll: false });
+  else showStage(state.place.stage);
 });
 
 addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, select, textarea, dialog");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (typing || event.ctrlKey || event.metaKey) return;
   if (event.key === "[") stepStage(-1);
   if (event.key === "]") stepStage(1);
 });

@@ -23,18 +23,33 @@ export async function read(file) {
   } catch {
     throw new Error(`${file.name} is not a walk: it cannot be read as JSON.`);
   }
-  const fits = walk?.format === FORMAT && typeof walk.photo?.sha256 === "string" && typeof walk.model?.sha256 === "string" && walk.place && walk.answers?.predict?.probabilities;
-  if (!fits) throw new Error(`${file.name} is not a walk that was downloaded here.`);
-  return walk;
+  if (walk?.format !== FORMAT || !whole(walk)) throw new Error(`${file.name} is not a walk that was downloaded here.`);
+  const { stage, ...numbers } = walk.place;
+  const place = { stage: typeof stage === "string" ? stage : null };
+  for (const name of ["channel", "row", "column"]) place[name] = Number.isInteger(numbers[name]) && numbers[name] >= 0 ? numbers[name] : null;
+  const opacity = walk.settings?.opacity;
+  return { ...walk, place, settings: { opacity: opacity >= 0 && opacity <= 1 ? opacity : null } };
+}
+
+/** Whether everything is there that a walk is compared by. */
+function whole({ photo, model, place, answers, picture }) {
+  const texts = [photo?.name, photo?.sha256, model?.network, model?.sha256];
+  const numbers = [photo?.width, photo?.height, answers?.predict?.probabilities?.cat];
+  const pictured = picture === null || picture === undefined || typeof picture === "string";
+  return texts.every((text) => typeof text === "string") && numbers.every(Number.isFinite) && place && typeof place === "object" && pictured;
 }
 
 /** The photo inside of a walk, as {file, name}, or null if it was saved without. */
 export async function photoOf(walk) {
   if (!walk.picture) return null;
-  if (!/^data:image\/[\w.+-]+;base64,/.test(walk.picture)) throw new Error("The photo inside of this walk is damaged.");
-  const [head, data] = walk.picture.split(",");
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  return { file: new File([bytes], walk.photo.name, { type: head.slice(5, head.indexOf(";")) }), name: walk.photo.name };
+  const { name } = walk.photo;
+  try {
+    const [, type, data] = /^data:(image\/[\w.+-]+);base64,(.*)$/s.exec(walk.picture);
+    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    return { file: new File([bytes], name, { type }), name };
+  } catch {
+    throw new Error("The photo inside of this walk is damaged.");
+  }
 }
 
 /** A file as a data URI. */

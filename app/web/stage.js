@@ -5,7 +5,7 @@
 
 import * as api from "./api.js";
 import * as channels from "./channels.js";
-import { $, el } from "./dom.js";
+import { $, el, speak } from "./dom.js";
 import { count, number, size } from "./format.js";
 import { Slide } from "./slide.js";
 import * as sum from "./sum.js";
@@ -25,43 +25,80 @@ export class StageView {
     this.on = on;
     this.root = $("stage");
     this.before = new Map();
-    this.pictures = [];
   }
 
-  /** Open a stage at a place; what the place does not name is chosen: the strongest channel, its largest value. */
+  /** Open a stage at a place; what the place does not name is chosen: a channel that stands out, its largest value. */
   async open(place) {
-    this.close();
-    const { detail, answer } = this.context;
-    this.layer = this.find(place.stage);
-    if (!this.layer) throw new api.Refusal(422, `The network ${detail.network} has no stage ${place.stage}.`);
+    const { answer } = this.context;
+    const layer = this.find(place.stage);
+    const focus = this.root.contains(document.activeElement) ? (document.activeElement.dataset.focus ?? "") : null;
+    this.root.style.setProperty("min-height", `${this.root.offsetHeight}px`); // so that the page does not jump meanwhile
+    this.clear();
+    this.layer = layer;
+    this.flat = layer.shape.length !== 3;
     const strongest = standout(answer.feature_maps.find((map) => map.stage === place.stage)?.channels);
-    this.flat = this.layer.shape.length !== 3;
-    this.opening = new AbortController();
+    const channel = Math.min(place.channel ?? strongest, layer.shape.at(-1) - 1);
     this.root.hidden = false;
     this.root.setAttribute("aria-busy", "true");
     this.root.replaceChildren(this.head());
-    const channel = Math.min(place.channel ?? strongest, this.layer.shape.at(-1) - 1);
-    const explained = await this.ask("explain/stage", { stage: this.layer.name, channel });
-    this.root.removeAttribute("aria-busy");
-    this.grid = channels.grid(explained, channel, (index) => this.choose(index));
-    this.near = el("div", { class: "near" });
-    this.root.append(this.grid, this.near, this.curl("explain/stage", { stage: this.layer.name, channel }));
-    await this.enlarge(explained, place);
+    this.refocus(focus);
+    try {
+      const explained = await this.ask("explain/stage", { stage: layer.name, channel });
+      this.grid = channels.grid(explained, channel, (index) => this.choose(index));
+      this.near = el("div", { class: "near" });
+      this.root.append(this.grid, this.near, this.curl("explain/stage", { stage: layer.name, channel }));
+      const enlarged = this.enlarge(explained, place);
+      this.refocus(focus);
+      await enlarged;
+    } catch (error) {
+      if (!api.superseded(error)) {
+        this.root.append(el("button", { type: "button", onclick: () => this.on.open(layer.name) }, "Try again"));
+      }
+      throw error;
+    } finally {
+      if (this.layer === layer) {
+        this.root.removeAttribute("aria-busy");
+        this.root.style.removeProperty("min-height");
+      }
+    }
+  }
+
+  /** Give the focus back to what now stands where it was, `focus` naming it; null: it was elsewhere and stays there. */
+  refocus(focus) {
+    const lost = [document.body, this.root].includes(document.activeElement);
+    if (focus === null || !lost) return;
+    const heir = focus && this.root.querySelector(`[data-focus="${focus}"]`);
+    (heir || this.root).focus({ preventScroll: true });
   }
 
   /** Stop everything that is under way and empty the view. */
   close() {
-    this.opening?.abort();
-    this.slide?.pause();
-    clearTimeout(this.resting);
-    this.pictures.splice(0).forEach((url) => URL.revokeObjectURL(url));
-    this.root.replaceChildren();
+    this.clear();
     this.root.hidden = true;
+    this.root.style.removeProperty("min-height");
   }
 
-  ask(path, query) {
+  clear() {
+    this.opening?.abort();
+    this.opening = new AbortController();
+    this.slide?.pause();
+    this.slide = null;
+    clearTimeout(this.resting);
+    this.beforeScale = null;
+    this.forget();
+    this.root.replaceChildren();
+  }
+
+  /** Give back the memory of the filter's picture. */
+  forget() {
+    if (this.filterPicture) URL.revokeObjectURL(this.filterPicture);
+    this.filterPicture = null;
+  }
+
+  /** Ask about the photo; an answer that nobody waits for any more is not waited for. */
+  ask(path, query, until = this.opening.signal) {
     const { photo, detail, signal } = this.context;
-    return api.post(path, { network: detail.network, ...query }, photo, AbortSignal.any([signal, this.opening.signal]));
+    return api.post(path, { network: detail.network, ...query }, photo, AbortSignal.any([signal, this.opening.signal, until]));
   }
 
   curl(path, query) {
@@ -73,7 +110,7 @@ export class StageView {
   head() {
     const { detail } = this.context;
     const layer = this.layer;
-    const parent = detail.stages.find((stage) => layer.name === stage.name || layer.name.startsWith(`${stage.name}_`));
+    const parent = detail.stages.find(({ name }) => name === layer.name) ?? detail.stages.find(({ name }) => layer.name.startsWith(`${name}_`));
     const within = [...inside(detail, parent), parent];
     const chips = within.length > 1
       ? el(
@@ -81,7 +118,7 @@ export class StageView {
           { class: "chips" },
           `${parent.name} is made of: `,
           within.map((one) =>
-            el("button", { type: "button", class: "chip", "aria-pressed": String(one === layer), onclick: () => this.on.open(one.name) }, one === parent ? `${one.name} (${kind(one)})` : one.name.slice(parent.name.length + 1)),
+            el("button", { type: "button", class: "chip", "data-focus": one === layer ? "chip" : "chip-other", "aria-pressed": String(one === layer), onclick: () => this.on.open(one.name) }, one === parent ? `${one.name} (${kind(one)})` : one.name.slice(parent.name.length + 1)),
           ),
         )
       : null;
@@ -89,8 +126,8 @@ export class StageView {
       "header",
       { class: "stage-head" },
       el("div", { class: "steps" },
-        el("button", { type: "button", "aria-label": "The stage before", title: "[", onclick: () => this.on.step(-1) }, "‹"),
-        el("button", { type: "button", "aria-label": "The stage after", title: "]", onclick: () => this.on.step(1) }, "›"),
+        el("button", { type: "button", "aria-label": "The stage before", title: "[", "data-focus": "earlier", onclick: () => this.on.step(-1) }, "‹"),
+        el("button", { type: "button", "aria-label": "The stage after", title: "]", "data-focus": "later", onclick: () => this.on.step(1) }, "›"),
       ),
       el("div", {},
         el("h3", { id: "stage-title" }, layer.name, el("span", { class: "quiet" }, ` ${kind(layer)}, ${size(layer.shape)}`, layer.parameters ? `, ${count(layer.parameters)} parameters` : "")),
@@ -109,16 +146,22 @@ export class StageView {
     return name === "image" ? this.context.detail.input_shape : this.find(name).shape;
   }
 
+  /** Another channel of the same stage: a step that "back" undoes. */
   async choose(channel) {
+    const { layer, unit } = this;
+    this.slide?.pause();
+    clearTimeout(this.resting);
+    this.opening.abort();
+    this.opening = new AbortController();
+    channels.choose(this.grid, channel);
+    this.on.place({ stage: layer.name, channel, ...unit }, true);
     try {
-      this.slide?.pause();
-      channels.choose(this.grid, channel);
-      this.opening.abort();
-      this.opening = new AbortController();
-      const explained = await this.ask("explain/stage", { stage: this.layer.name, channel, sheet: false });
-      await this.enlarge(explained, this.flat ? {} : this.unit);
-      this.on.place({ stage: this.layer.name, channel, ...this.unit }, true);
+      const explained = await this.ask("explain/stage", { stage: layer.name, channel, sheet: false });
+      const enlarged = this.enlarge(explained, this.flat ? {} : unit);
+      this.near.scrollIntoView({ block: "nearest" });
+      await enlarged;
     } catch (error) {
+      if (!api.superseded(error)) channels.choose(this.grid, this.channel);
       this.on.trouble(error);
     }
   }
@@ -128,9 +171,8 @@ export class StageView {
     this.channel = explained.plane.index;
     this.scale = explained.scale;
     this.values = decode(explained.plane.values);
-    this.pinned = null;
     this.unit = this.flat ? { row: 0, column: 0 } : within(place, this.layer.shape) ?? largest(this.values, this.layer.shape);
-    this.sum = el("div", { class: "sum", id: "sum", "aria-live": "polite" });
+    this.sum = el("div", { class: "sum", id: "sum" });
     this.figures = this.flat ? null : this.draw(explained);
     this.near.replaceChildren(...[this.figures, this.sum].filter(Boolean));
     this.outline(this.unit);
@@ -159,9 +201,10 @@ export class StageView {
         tabindex: 0,
         "aria-label": `${this.layer.name}, channel ${this.channel}, enlarged. Arrow keys move the crosshair, Enter works out the sum, Space slides the filter.`,
         "aria-describedby": "readout",
+        "data-focus": "surface",
         onpointermove: (event) => event.pointerType !== "touch" && this.outline(this.under(event)),
         onpointerleave: () => this.outline(this.unit),
-        onclick: (event) => this.pin(this.under(event), 0),
+        onclick: (event) => this.pin(this.under(event), 0, event.pointerType === "touch"),
         onkeydown: (event) => this.key(event),
       },
       el("img", { src: explained.plane.picture, alt: "", class: "pixels" }),
@@ -178,8 +221,8 @@ export class StageView {
     const figures = [
       el(
         "div",
-        {},
-        el("figure", { class: "on-photo" }, el("div", { class: "held" }, el("img", { src: photo.url, alt: "" }), this.onPhoto), el("figcaption", {}, "on your photo")),
+        { class: "aside" },
+        el("figure", { class: "on-photo" }, el("div", { class: "held", style: shapeOf(photo) }, el("img", { src: photo.url, alt: "" }), this.onPhoto), el("figcaption", {}, "on your photo")),
         this.filter,
       ),
       before === "image" && !this.layer.kernel ? null : el("figure", { class: "on-before" }, el("div", { class: "held", ...wide }, this.beforeImage, this.onBefore), el("figcaption", {}, this.beforeCaption)),
@@ -211,14 +254,25 @@ export class StageView {
     this.readout.replaceChildren(`row ${row}, column ${column}: `, el("strong", {}, number(this.values[row * columns + column])));
   }
 
-  /** Make a unit the chosen one; its sum is worked out once it has been so for `rest` milliseconds. */
-  pin(unit, rest = REST) {
+  /**
+   * Make a unit the chosen one; its sum is worked out once it has been so for `rest` milliseconds, and on a touch screen
+   * brought into view.
+   */
+  pin(unit, rest = REST, touched = false) {
+    this.slide?.pause();
     this.unit = unit;
     this.veil?.setAttribute("d", "");
     this.outline(unit);
     this.on.place({ stage: this.layer.name, channel: this.channel, ...unit }, false);
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => this.workOut().catch(this.on.trouble), rest);
+    this.resting = setTimeout(async () => {
+      try {
+        await this.workOut();
+        if (touched) this.sum.scrollIntoView({ block: "nearest" });
+      } catch (error) {
+        this.on.trouble(error);
+      }
+    }, rest);
   }
 
   slideTo(unit, veiled) {
@@ -251,34 +305,44 @@ export class StageView {
   async workOut() {
     const { unit, channel, layer } = this;
     const query = { stage: layer.name, channel, row: unit.row, column: unit.column };
-    this.working?.abort();
-    this.working = new AbortController();
-    const { photo, detail, signal } = this.context;
-    const explained = await api.post("explain/unit", { network: detail.network, ...query }, photo, AbortSignal.any([signal, this.opening.signal, this.working.signal]));
+    const working = this.work();
+    const explained = await this.ask("explain/unit", query, working.signal);
     this.on.unit(explained);
-    const source = sum.strongestInput(explained);
-    await this.showSum(explained, source, query);
+    await this.showSum(explained, sum.strongestInput(explained), query, working);
+    const where = this.flat ? `number ${channel}` : `row ${unit.row}, column ${unit.column}`;
+    speak(`${where}: worked out ${number(explained.value)}, the network says ${number(explained.computed)}.`);
   }
 
-  async showSum(explained, source, query) {
-    if (!this.flat) await this.showBefore(source);
+  /** Begin something that ends whatever was being worked out before. */
+  work() {
+    this.working?.abort();
+    this.working = new AbortController();
+    return this.working;
+  }
+
+  async showSum(explained, source, query, working) {
+    if (!this.flat) await this.showBefore(source, working.signal);
+    working.signal.throwIfAborted(); // another unit, or another input channel, was chosen meanwhile
+    const choosing = this.sum.contains(document.activeElement) && document.activeElement.matches("[data-source]");
     sum.show(this.sum, explained, {
       source,
-      scale: this.beforeScale,
+      scale: this.flat ? null : this.beforeScale,
       padded: this.shapeOf(this.layer.inputs[0]),
       origin: this.find(this.layer.inputs[0])?.inputs[0],
-      onSource: (other) => this.showSum(explained, other, query).catch(this.on.trouble),
+      onSource: (other) => this.showSum(explained, other, query, this.work()).catch(this.on.trouble),
     });
     this.sum.append(this.curl("explain/unit", query));
+    if (choosing) this.sum.querySelector("[data-source]")?.focus({ preventScroll: true });
   }
 
   /** Show one channel of the stage before; of the photo, all three colours at once. */
-  async showBefore(source) {
+  async showBefore(source, signal) {
     const [name] = this.layer.inputs;
     const key = name === "image" ? name : `${name} ${source}`;
     if (!this.before.has(key)) {
-      this.before.set(key, await this.ask("explain/stage", { stage: name, channel: source, sheet: false, values: false }));
+      this.before.set(key, await this.ask("explain/stage", { stage: name, channel: source, sheet: false, values: false }, signal));
     }
+    signal.throwIfAborted();
     const explained = this.before.get(key);
     this.beforeScale = explained.scale;
     this.beforeImage.src = explained.picture ?? explained.plane.picture;
@@ -291,7 +355,8 @@ export class StageView {
     const { detail, signal } = this.context;
     const path = `models/${detail.network}/kernels/${this.layer.name}`;
     const url = await api.picture(path, { channel: this.channel }, AbortSignal.any([signal, this.opening.signal]));
-    this.pictures.push(url);
+    this.forget();
+    this.filterPicture = url;
     const [high, wide] = this.layer.kernel;
     const inputs = this.layer.kind === "convolution" ? this.shapeOf(this.layer.inputs[0]).at(-1) : 1;
     const weights = `${high} × ${wide} weights`;
@@ -301,6 +366,12 @@ export class StageView {
       el("figcaption", {}, `filter ${this.channel}: ${inputs > 1 ? `${count(inputs)} × ${weights}, a square for each input channel` : weights}`),
     );
   }
+}
+
+/** How a photo is shown small: in its own shape, but no longer than four times its width, so that outlines stay visible. */
+function shapeOf({ width, height }) {
+  const ratio = Math.min(4, Math.max(0.25, width / height));
+  return { "aspect-ratio": String(ratio), width: `min(100%, ${20 * ratio}rem)` };
 }
 
 /** float32 numbers from base64. */

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { count, number, plural, term } from "./format.js";
 import { around, colour, css, ink } from "./palette.js";
-import { channel as channelName } from "./words.js";
+import { channel as channelName, source as sourceName } from "./words.js";
 
 /** The input channel that matters most for a unit: for a convolution the one that adds or takes most. */
 export function strongestInput(unit) {
@@ -21,9 +21,14 @@ const strongestFirst = (sums) => sums.map((_, index) => index).sort((a, b) => Ma
 export function show(root, unit, { source, scale, padded, origin, onSource }) {
   const draw = { convolution, depthwise_convolution: convolution, pooling, relu, rescaling, add, flatten, dense, probabilities }[unit.kind];
   root.replaceChildren(
-    el("h4", {}, "The sum ", el("span", { class: "quiet" }, `where ${number(unit.computed)} comes from`)),
-    ...draw(unit, { source, scale: scale ?? around([unit.value]), padded, origin, onSource }).filter(Boolean),
+    el("h4", {}, "The sum ", el("span", { class: "quiet" }, `where ${number(unit.computed)} comes from: ${place(unit)}`)),
+    ...draw(unit, { source, scale, padded, origin, onSource }).filter(Boolean),
   );
+}
+
+function place({ stage, kind, row, column, channel }) {
+  const picture = !["flatten", "dense", "probabilities"].includes(kind);
+  return picture ? `row ${row}, column ${column} of channel ${channel}` : `number ${count(channel)} of ${stage}`;
 }
 
 function convolution(unit, { source, scale, padded, onSource }) {
@@ -42,7 +47,7 @@ function convolution(unit, { source, scale, padded, onSource }) {
           "select",
           { onchange: (event) => onSource(Number(event.target.value)), "data-source": true },
           strongestFirst(unit.channel_sums).map((index) =>
-            el("option", { value: index, selected: index === source }, `${channelName(input, index)} of ${input}, which ${adds(unit.channel_sums[index])}`),
+            el("option", { value: index, selected: index === source }, `${channelName(input, index)} of ${sourceName(input)}, which ${adds(unit.channel_sums[index])}`),
           ),
         ),
       );
@@ -104,8 +109,8 @@ function everyTerm(unit, input, terms) {
 
 function pooling(unit, { scale }) {
   const window = cells(unit.patch, 0, {
-    caption: unit.patch.length > 3 ? `all of ${unit.inputs[0]}` : `${channelName(unit.inputs[0], unit.channel)} of ${unit.inputs[0]}`,
-    scale,
+    scale: scale ?? around(unit.patch.flat(2)),
+    caption: unit.patch.length > 3 ? `all of ${sourceName(unit.inputs[0])}` : `${channelName(unit.inputs[0], unit.channel)} of ${sourceName(unit.inputs[0])}`,
     part: "patch",
     chosen: (row, column) => unit.operation === "max" && unit.maximum_at[0] === unit.window.top + row && unit.maximum_at[1] === unit.window.left + column,
   });
@@ -139,7 +144,7 @@ function add(unit) {
 function flatten(unit) {
   const [row, column, channel] = unit.source;
   return [
-    el("p", {}, `Number ${count(unit.channel)} of the row is the one at row ${row}, column ${column} of ${channelName(unit.inputs[0], channel)} of ${unit.inputs[0]}.`),
+    el("p", {}, `Number ${count(unit.channel)} of the row is the one at row ${row}, column ${column} of ${channelName(unit.inputs[0], channel)} of ${sourceName(unit.inputs[0])}.`),
     total([["it is", unit.value, "value"], ...verdict(unit)]),
   ];
 }
@@ -158,7 +163,7 @@ function dense(unit, { origin }) {
   );
   const head = el("tr", {}, ["input", "value", "weight", "product"].map((name) => el("th", { scope: "col" }, name)), el("td", {}));
   return [
-    el("p", {}, `Its inputs are ${plural(unit.contributions.length + unit.others, "number")}; these count most:`),
+    el("p", {}, unit.others ? `Of its ${count(unit.contributions.length + unit.others)} inputs these count most:` : "Its inputs:"),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The largest contributions" }, el("table", { class: "terms contributions" }, el("thead", {}, head), el("tbody", {}, rows))),
     total([
       unit.others ? [`the other ${count(unit.others)} together`, unit.others_sum, "others_sum"] : null,

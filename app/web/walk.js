@@ -6,6 +6,9 @@ import { kind, shortVerdict } from "./words.js";
 
 const FACE = 112; // pixels of the longer side of the network's input; every other picture is drawn in proportion
 
+const DRAWN = "Pictures are drawn to scale: watch them shrink on the way.";
+const NOT_DRAWN = "This one makes no pictures of it: it lays all its numbers side by side in one row.";
+
 /**
  * Draw the ribbon: `detail` is GET /models/{network}, `answer` that of /predict with thumbnails, `photo` the visitor's.
  * `onOpen` gets the name of a stage that is opened.
@@ -28,14 +31,15 @@ export function draw(detail, answer, photo, onOpen) {
   );
   const cards = detail.stages.map((stage) => card(stage, seen[stage.name], answer, face, onOpen));
   $("ribbon").replaceChildren(first, ...cards);
+  const pictures = detail.stages.some((stage) => stage.shape.length === 3);
+  $("walk-lead").textContent = `Your photo, from left to right through the network. ${pictures ? DRAWN : NOT_DRAWN} Open a step to see what it saw.`;
 }
 
 function card(stage, map, answer, face, onOpen) {
   const last = stage.kind === "probabilities";
   const strongest = map.channels.map((channel) => channel.index).join(", ");
-  const says = last
-    ? `${percent(answer.probabilities.cat)} cat`
-    : `the strongest of ${plural(stage.shape.at(-1), stage.shape.length === 3 ? "channel" : "number")}: ${strongest}`;
+  const many = plural(stage.shape.at(-1), stage.shape.length === 3 ? "channel" : "number");
+  const says = last ? `${percent(answer.probabilities.cat)} cat` : `${many}, the strongest: ${strongest}`;
   return el(
     "li",
     {},
@@ -70,16 +74,18 @@ function pile(stage, map, face) {
 /** Where there is no picture left: a row of numbers, the strongest on top. */
 const column = (map) => el("div", { class: "column" }, ...map.channels.map((channel) => el("img", { src: channel.thumbnail, alt: "" })));
 
-/** Mark the stage that is open, `name` or a layer inside of it, and bring its card into view. */
+/** Mark the stage that is open, `name` or a layer inside of it, and bring its card into view, without moving the page. */
 export function mark(name, calm) {
-  for (const one of $("ribbon").querySelectorAll("button.card")) {
-    const open = one.dataset.stage === name || Boolean(name?.startsWith(`${one.dataset.stage}_`));
-    one.toggleAttribute("aria-current", open);
-    if (open) {
-      one.setAttribute("aria-current", "step");
-      one.scrollIntoView({ block: "nearest", inline: "center", behavior: calm ? "auto" : "smooth" });
-    }
+  const cards = [...$("ribbon").querySelectorAll("button.card")];
+  const open = cards.find((one) => one.dataset.stage === name) ?? cards.find((one) => name.startsWith(`${one.dataset.stage}_`));
+  for (const one of cards) {
+    if (one === open) one.setAttribute("aria-current", "step");
+    else one.removeAttribute("aria-current");
   }
+  if (!open) return;
+  const ribbon = $("ribbon");
+  const middle = open.getBoundingClientRect().left - ribbon.getBoundingClientRect().left + open.offsetWidth / 2;
+  ribbon.scrollBy({ left: middle - ribbon.clientWidth / 2, behavior: calm ? "auto" : "smooth" });
 }
 
 /** Every stage in order, the layers inside of a stage before it, as the photo passes them. */

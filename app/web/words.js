@@ -43,6 +43,9 @@ export const shortVerdict = (name) => ({ cat: "cat", not_cat: "no cat", unsure: 
 /** The name of a channel: of the network's input they are colours. */
 export const channel = (stage, index) => (stage === "image" ? ["red", "green", "blue"][index] : `channel ${index}`);
 
+/** A stage as the source of numbers: the network's input is the photo. */
+export const source = (stage) => (stage === "image" ? "the photo" : stage);
+
 /** One sentence that says what the stage does; `inputs` is how many channels or numbers it reads. */
 export function sentence(stage, inputs) {
   const outputs = stage.shape.at(-1);
@@ -54,12 +57,12 @@ export function sentence(stage, inputs) {
     case "convolution": {
       const what =
         high * wide === 1
-          ? `Mixes the ${plural(inputs, "channel")} of each place into ${count(outputs)}: each number is a sum of ${plural(inputs, "product")}.`
-          : `Slides ${plural(outputs, "filter")} of ${window} over all ${plural(inputs, "channel")}: each number is a sum of ${high} × ${wide} × ${count(inputs)} = ${count(high * wide * inputs)} products.`;
+          ? `Mixes the ${plural(inputs, "channel")} of each place into ${count(outputs)}: each number is a sum of ${plural(inputs, "product")} and a bias.`
+          : `Slides ${plural(outputs, "filter")} of ${window} over all ${plural(inputs, "channel")}: each number is a sum of ${high} × ${wide} × ${count(inputs)} = ${count(high * wide * inputs)} products and a bias.`;
       return what + steps(stage) + clipped(stage);
     }
     case "depthwise_convolution":
-      return `Slides one ${window} filter over each channel on its own: each number is a sum of ${high * wide} products.` + steps(stage) + clipped(stage);
+      return `Slides one ${window} filter over each channel on its own: each number is a sum of ${high * wide} products and a bias.` + steps(stage) + clipped(stage);
     case "pooling":
       if (stage.operation === "max") return `Keeps the largest number of each ${window}, and so shrinks the picture.`;
       if (stage.operation === "average") return `Keeps the mean of each ${stage.kernel ? window : "channel"}.`;
@@ -69,9 +72,11 @@ export function sentence(stage, inputs) {
     case "add":
       return "Adds what the block found to what came into it.";
     case "flatten":
-      return `Lays all numbers of the picture side by side in one row of ${count(outputs)}; where they lay is not told any more.`;
+      return `Lays all numbers of the picture side by side in one row of ${count(outputs)}; which of them were neighbours is not told any more.`;
     case "dense":
-      return `Each of its ${plural(outputs, "number")} is a weighted sum of all ${count(inputs)} before it.`;
+      return inputs === 1
+        ? `Each of its ${plural(outputs, "number")} is the one number before it, times a weight, plus a bias.`
+        : `Each of its ${plural(outputs, "number")} is a weighted sum of all ${count(inputs)} before it, plus a bias.`;
     case "probabilities":
       return "Turns the two scores into probabilities that add up to 1 (softmax).";
     default:

@@ -194,7 +194,7 @@ def test_the_networks_own_number_is_the_one_of_its_feature_map(tutorial, url):
 
 def test_all_terms_can_be_read_in_one_table(tutorial):
     tutorial.get_by_text("All 27 terms").click()
-    assert tutorial.locator("#sum details table tbody tr").count() == 27
+    expect(tutorial.locator("#sum details table tbody tr")).to_have_count(27)
 
 
 def test_clicking_a_pixel_works_out_its_sum(tutorial):

@@ -59,11 +59,11 @@ def test_a_broken_file_is_told_in_a_sentence_and_the_next_photo_is_answered(page
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(CAT.read_bytes()[:4000])
     page.set_input_files("#file", broken)
-    expect(page.get_by_role("alert")).to_contain_text("The JPEG file is broken")
+    expect(page.locator("#alert")).to_contain_text("The JPEG file is broken")
     expect(page.locator("#verdict")).to_have_text("No answer to this one.")
     page.set_input_files("#file", CAT)
     expect(page.locator("#verdict")).to_have_text("There is a cat in this photo.")
-    expect(page.locator("#message")).to_be_hidden()
+    expect(page.locator("#alert")).to_be_hidden()
 
 
 def test_a_broken_file_after_a_good_one_leaves_nothing_of_the_good_one(page, tmp_path):
@@ -72,9 +72,10 @@ def test_a_broken_file_after_a_good_one_leaves_nothing_of_the_good_one(page, tmp
     broken = tmp_path / "notes.txt"
     broken.write_text("no picture at all")
     page.set_input_files("#file", broken)
-    expect(page.get_by_role("alert")).to_contain_text("accepted are JPEG")
+    expect(page.locator("#alert")).to_contain_text("accepted are JPEG")
     for act in ("#walk", "#why"):
         expect(page.locator(act)).to_be_hidden()
+    assert page.locator(".frame").count() == 0 or not page.locator("#picture").is_visible()
 
 
 def test_a_format_that_browsers_do_not_show_is_shown_as_the_network_gets_it(page, tmp_path):
@@ -89,14 +90,14 @@ def test_a_format_that_browsers_do_not_show_is_shown_as_the_network_gets_it(page
 def test_a_service_that_is_gone_is_told_in_a_sentence(page):
     page.route("**/predict**", lambda route: route.abort())
     page.set_input_files("#file", CAT)
-    expect(page.get_by_role("alert")).to_contain_text("The service did not answer.")
+    expect(page.locator("#alert")).to_contain_text("The service did not answer.")
     page.complaints.clear()  # Chromium itself tells of the request that failed
 
 
 def test_an_api_key_is_asked_for_and_used(browser, model_dir):
     with service(model_dir, api_keys=("secret",)) as url, visit(browser, url) as page:
         page.goto(url)
-        expect(page.get_by_role("alert")).to_contain_text("No key was sent")
+        expect(page.locator("#alert")).to_contain_text("No key was sent")
         page.get_by_label("This service asks for an API key").fill("secret")
         page.get_by_role("button", name="Use it").click()
         expect(page.locator("#network option").first).to_be_attached()
@@ -147,7 +148,7 @@ def test_a_walk_with_the_photo_inside_replays_by_itself(walked, page, url, tmp_p
     page.goto(url)
     expect(page.locator("#network option").first).to_be_attached()
     page.set_input_files("#file", tmp_path / "walk.json")
-    expect(page.get_by_role("status")).to_contain_text("same photo, same network, same answer (difference 0)")
+    expect(page.locator("#notice")).to_contain_text("same photo, same network, same answer (difference 0)")
     settled(page)
     expect(page.locator(".on-this figcaption")).to_have_text("block2_conv, channel 5")
     expect(page.locator("#readout")).to_contain_text("row 9, column 14:")
@@ -162,9 +163,9 @@ def test_a_walk_without_the_photo_asks_for_it_and_knows_another(walked, page, ur
     page.goto(url)
     expect(page.locator("#network option").first).to_be_attached()
     page.set_input_files("#file", path)
-    expect(page.get_by_role("status")).to_contain_text("This walk is of mine.jpg, 451 × 300")
+    expect(page.locator("#notice")).to_contain_text("This walk is of mine.jpg, 451 × 300")
     page.set_input_files("#file", CAT)
-    expect(page.get_by_role("status")).to_contain_text("This is another photo")
+    expect(page.locator("#notice")).to_contain_text("This is another photo")
 
 
 def test_a_walk_of_another_version_of_the_network_says_so(walked, page, url, tmp_path):
@@ -173,7 +174,7 @@ def test_a_walk_of_another_version_of_the_network_says_so(walked, page, url, tmp
     walk["model"]["sha256"] = "0" * 64
     path.write_text(json.dumps(walk))
     page.set_input_files("#file", path)
-    expect(page.get_by_role("status")).to_contain_text("another version of the network")
+    expect(page.locator("#notice")).to_contain_text("another version of the network")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": "catscope-walk"}', '{"format": "else", "photo": {}}'])
@@ -183,20 +184,20 @@ def test_a_file_that_is_no_walk_is_refused_and_nothing_is_lost(page, tmp_path, t
     path = tmp_path / "other.json"
     path.write_text(text)
     page.set_input_files("#file", path)
-    expect(page.get_by_role("alert")).to_contain_text("other.json is not a walk")
+    expect(page.locator("#alert")).to_contain_text("other.json is not a walk")
     expect(page.locator("#verdict")).to_have_text("There is a cat in this photo.")
 
 
 def test_a_copied_link_leads_to_the_same_place_with_the_sample(walked, page):
     page.get_by_role("button", name="Copy a link to this place").click()
-    expect(page.get_by_role("status")).to_contain_text("The link is copied")
+    expect(page.locator("#notice")).to_contain_text("The link is copied")
     link = page.evaluate("navigator.clipboard.readText()")
     assert f"photo={sha256(CAT.read_bytes())}" in link
     assert "stage=block2_conv&channel=5&row=9&column=14" in link
     page.goto("about:blank")
     page.goto(link)
     settled(page)
-    expect(page.get_by_role("status")).to_contain_text("Replayed: the same photo, the same network.")
+    expect(page.locator("#notice")).to_contain_text("Replayed: the same photo, the same network.")
     expect(page.locator("#readout")).to_contain_text("row 9, column 14:")
 
 
@@ -205,9 +206,9 @@ def test_a_link_with_an_unknown_photo_asks_for_it_and_knows_it(page, url, tmp_pa
     photo.write_bytes(encoded(Image.open(CAT).crop((100, 50, 300, 250)), "PNG"))
     page.goto(f"{url}/#network=tutorial&stage=block1_relu&photo={sha256(photo.read_bytes())}")
     page.reload()
-    expect(page.get_by_role("alert")).to_contain_text("Drop that photo here to follow it.")
+    expect(page.locator("#alert")).to_contain_text("Drop that photo here to follow it.")
     page.set_input_files("#file", photo)
-    expect(page.get_by_role("status")).to_contain_text("Replayed: the same photo, the same network.")
+    expect(page.locator("#notice")).to_contain_text("Replayed: the same photo, the same network.")
     expect(page.locator("#stage-title")).to_contain_text("block1_relu")
     expect(page).to_have_url(re.compile("stage=block1_relu"))
 

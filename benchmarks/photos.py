@@ -1,0 +1,36 @@
+"""The photos of the benchmarks, made from the photographs that scikit-image ships, so that anybody can make them again."""
+
+import io
+from pathlib import Path
+
+import skimage.data
+from PIL import Image
+
+PHOTOGRAPHS = ("chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg")
+WEB = (500, 375)  # pixels, and about 50 kB
+PHONE = (4000, 3000)  # 12 megapixels, and 3 to 5 MB
+
+
+def web() -> list[bytes]:
+    """JPEGs as they are found on the web."""
+    return [_jpeg(photograph, WEB, 82) for photograph in _photographs()]
+
+
+def phone() -> list[bytes]:
+    """JPEGs of the size that phones make. The photographs are enlarged; film grain is added, since enlarging leaves none."""
+    return [_jpeg(photograph, PHONE, 88, grain=7.0) for photograph in _photographs()]
+
+
+def _photographs() -> list[Image.Image]:
+    folder = Path(skimage.data.data_dir)
+    return [Image.open(folder / name).convert("RGB") for name in PHOTOGRAPHS if (folder / name).exists()]
+
+
+def _jpeg(image: Image.Image, size: tuple[int, int], quality: int, grain: float = 0.0) -> bytes:
+    larger = image.resize(size, Image.Resampling.LANCZOS)
+    if grain:
+        noise = Image.effect_noise(size, grain)
+        larger = Image.blend(larger, Image.merge("RGB", [noise] * 3), 0.25)
+    out = io.BytesIO()
+    larger.save(out, "JPEG", quality=quality)
+    return out.getvalue()
