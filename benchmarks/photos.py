@@ -17,8 +17,8 @@ def web() -> list[bytes]:
 
 
 def phone() -> list[bytes]:
-    """JPEGs of the size that phones make. The photographs are enlarged; film grain is added, since enlarging leaves none."""
-    return [_jpeg(photograph, PHONE, 88, grain=7.0) for photograph in _photographs()]
+    """JPEGs of the size that phones make. The photographs are enlarged; grain is added, since enlarging leaves none."""
+    return [_jpeg(photograph, PHONE, 90, grain=25.0) for photograph in _photographs()]
 
 
 def _photographs() -> list[Image.Image]:

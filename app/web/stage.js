@@ -7,6 +7,8 @@ import * as api from "./api.js";
 import * as channels from "./channels.js";
 import { $, el, speak } from "./dom.js";
 import { count, number, size } from "./format.js";
+import { box, framed, mask, seen } from "./outline.js";
+import { decode, largest, standout, within } from "./pick.js";
 import { Slide } from "./slide.js";
 import * as sum from "./sum.js";
 import { inside } from "./walk.js";
@@ -222,7 +224,7 @@ export class StageView {
       el(
         "div",
         { class: "aside" },
-        el("figure", { class: "on-photo" }, el("div", { class: "held", style: shapeOf(photo) }, el("img", { src: photo.url, alt: "" }), this.onPhoto), el("figcaption", {}, "on your photo")),
+        el("figure", { class: "on-photo" }, el("div", { class: "held", style: framed(photo) }, el("img", { src: photo.url, alt: "" }), this.onPhoto), el("figcaption", {}, "on your photo")),
         this.filter,
       ),
       before === "image" && !this.layer.kernel ? null : el("figure", { class: "on-before" }, el("div", { class: "held", ...wide }, this.beforeImage, this.onBefore), el("figcaption", {}, this.beforeCaption)),
@@ -365,62 +367,5 @@ export class StageView {
       el("img", { src: url, alt: `The weights of filter ${this.channel}` }),
       el("figcaption", {}, `filter ${this.channel}: ${inputs > 1 ? `${count(inputs)} × ${weights}, a square for each input channel` : weights}`),
     );
-  }
-}
-
-/** How a photo is shown small: in its own shape, but no longer than four times its width, so that outlines stay visible. */
-function shapeOf({ width, height }) {
-  const ratio = Math.min(4, Math.max(0.25, width / height));
-  return { "aspect-ratio": String(ratio), width: `min(100%, ${20 * ratio}rem)` };
-}
-
-/** float32 numbers from base64. */
-function decode(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return new Float32Array(bytes.buffer);
-}
-
-function within({ row, column } = {}, [height, width]) {
-  return row !== null && row !== undefined && column !== null && column !== undefined && row < height && column < width ? { row, column } : null;
-}
-
-/** Of the strongest channels the one that stands out most from its own mean: it has found something somewhere. */
-function standout(strongest = []) {
-  const contrast = ({ peak, mean }) => peak - mean;
-  return strongest.reduce((best, one) => (contrast(one) > contrast(best) ? one : best), strongest[0])?.index ?? 0;
-}
-
-/**
- * The place of the largest value; of several, the one nearest the middle. The outermost places, where filters also see what
- * lies beyond the picture, are passed over if there are others.
- */
-function largest(values, [height, width]) {
-  const edge = Math.min(height, width) >= 5 ? 1 : 0;
-  const inner = (place) => {
-    const [row, column] = [Math.floor(place / width), place % width];
-    return row >= edge && column >= edge && row < height - edge && column < width - edge;
-  };
-  const from = (place) => Math.hypot(Math.floor(place / width) - (height - 1) / 2, (place % width) - (width - 1) / 2);
-  const better = (one, best) => !inner(best) || values[one] > values[best] || (values[one] === values[best] && from(one) < from(best));
-  const place = values.reduce((best, _, index) => (inner(index) && better(index, best) ? index : best), 0);
-  return { row: Math.floor(place / width), column: place % width };
-}
-
-/** What unit (row, column) sees through a window, as /models tells windows. */
-function seen({ size: [high, wide], step, offset }, row, column) {
-  const top = offset[0] + row * step[0];
-  const left = offset[1] + column * step[1];
-  return { top, left, bottom: top + high, right: left + wide };
-}
-
-/** A transparent layer over a picture of that many rows and columns, with a rectangle on it. */
-function mask(height, width) {
-  return el("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" }, el("rect", { class: "outside" }), el("rect", { class: "outline" }));
-}
-
-function box(layer, { top, left, bottom, right }, clip) {
-  if (clip) [top, left, bottom, right] = [Math.max(0, top), Math.max(0, left), Math.min(clip[0], bottom), Math.min(clip[1], right)];
-  for (const rect of layer.querySelectorAll("rect")) {
-    for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) rect.setAttribute(name, value);
   }
 }

@@ -189,3 +189,15 @@ def test_the_keras_engine_gives_the_same_answers(client, model_dir, cat_photo, n
         assert mine["mean"] == pytest.approx(other["mean"], rel=1e-3, abs=1e-4)
         assert mine["channels"][0]["index"] == other["channels"][0]["index"]
     assert theirs["model"]["sha256"] == sha256((model_dir / network / "model.keras").read_bytes())
+
+
+def test_an_animation_is_told_apart_from_a_still_picture(client, cat_image):
+    frames = [cat_image.convert("P"), cat_image.rotate(90).convert("P")]
+    moving = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert post(client, moving, feature_maps="none").json()["image"]["animated"] is True
+    assert post(client, encoded(frames[0], "GIF"), feature_maps="none").json()["image"]["animated"] is False
+
+
+def test_the_heatmaps_peak_is_told_with_it(client, cat_photo):
+    assert post(client, cat_photo, feature_maps="none", heatmap=True).json()["heatmap_peak"] > 0
+    assert post(client, cat_photo, feature_maps="none").json()["heatmap_peak"] is None

@@ -151,7 +151,14 @@ def test_the_small_pictures_show_the_guises(cat_image, answer):
 
 
 def test_the_photo_is_described_by_its_own_bytes(cat_photo, answer):
-    described = {"width": 451, "height": 300, "format": "PNG", "bytes": len(cat_photo), "sha256": sha256(cat_photo)}
+    described = {
+        "width": 451,
+        "height": 300,
+        "format": "PNG",
+        "animated": False,
+        "bytes": len(cat_photo),
+        "sha256": sha256(cat_photo),
+    }
     assert answer["image"] == described
 
 

@@ -85,3 +85,14 @@ def visit(browser, url: str, **options):
     )
     yield page
     context.close()
+
+
+@contextmanager
+def opened(browser, url: str, fragment: str = "", **options):
+    """The page at a place, ready to take a photo; in the end no other host was asked for anything, and no script complained."""
+    with visit(browser, url, **options) as page:
+        page.goto(f"{url}/{fragment}")
+        page.locator("#network option").first.wait_for(state="attached")
+        yield page
+        assert page.elsewhere == []
+        assert page.complaints == []

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import visit
+from tests.browser.conftest import opened, visit
 from tests.conftest import ROOT
 
 SAMPLES = ROOT / "app" / "web" / "samples"
@@ -46,12 +46,8 @@ def settled(page):
 
 @pytest.fixture
 def page(browser, url):
-    with visit(browser, url) as page:
-        page.goto(url)
-        expect(page.locator("#network option").first).to_be_attached()
+    with opened(browser, url) as page:
         yield page
-        assert page.elsewhere == [], "no other host is asked for anything"
-        assert page.complaints == []
 
 
 @pytest.fixture
@@ -63,13 +59,12 @@ def walked(page):
 
 
 @pytest.fixture
-def tutorial(page, url):
+def tutorial(browser, url):
     """The same with the chapter's network, at a place that the address names."""
-    page.goto(f"{url}/#network=tutorial&stage=block1_conv&channel=3&row=12&column=7")
-    page.reload()
-    page.set_input_files("#file", CAT)
-    settled(page)
-    return page
+    with opened(browser, url, "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7") as page:
+        page.set_input_files("#file", CAT)
+        settled(page)
+        yield page
 
 
 # Act one: the answer.

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.conftest import visit
+from tests.browser.conftest import opened, visit
 from tests.browser.test_page import CAT, COFFEE, settled
 from tests.conftest import encoded
 
@@ -17,11 +17,8 @@ TUTORIAL = "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7"
 
 @pytest.fixture
 def page(browser, url):
-    with visit(browser, url) as page:
-        page.goto(f"{url}/{TUTORIAL}")
-        expect(page.locator("#network option").first).to_be_attached()
+    with opened(browser, url, TUTORIAL) as page:
         yield page
-        assert page.complaints == []
 
 
 @pytest.fixture

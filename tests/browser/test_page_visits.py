@@ -8,19 +8,15 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.conftest import service, visit
+from tests.browser.conftest import opened, service, visit
 from tests.browser.test_page import CAT, COFFEE, settled, value
 from tests.conftest import encoded, sha256
 
 
 @pytest.fixture
 def page(browser, url):
-    with visit(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
-        page.goto(url)
-        expect(page.locator("#network option").first).to_be_attached()
+    with opened(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
         yield page
-        assert page.elsewhere == []
-        assert page.complaints == []
 
 
 def give(page, event: str, holder: str, data: bytes, name: str, kind: str) -> None:
