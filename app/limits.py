@@ -17,10 +17,17 @@ OPEN_PATHS = ("/health/", "/docs", "/openapi.json", "/web/")
 
 
 class Limits:
-    """ASGI middleware that answers 401, 429 and 413 itself."""
+    """ASGI middleware that answers 401, 429 and 413 itself, and 503 when `check_room` raises Overloaded."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        check_room: Callable[[], None] = lambda: None,
+    ) -> None:
         self._app = app
+        self._check_room = check_room
         self._keys = [key.encode() for key in settings.api_keys]
         self._max_bytes = settings.max_bytes
         self._rate = Rate(settings.rate_limit, clock)
@@ -36,6 +43,8 @@ class Limits:
                 key = self._admit(headers)
                 self._rate.take(key or (scope["client"] or ("",))[0])
             self._announced(headers)
+            if scope["method"] == "POST":  # a photo that would be refused for want of room is refused before it is read
+                self._check_room()
         except RequestError as error:
             await response(error)(scope, receive, send)
             return

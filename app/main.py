@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Catscope", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = service
-    app.add_middleware(Limits, settings=service.settings)
+    app.add_middleware(Limits, settings=service.settings, check_room=service.workers.check_room)
     problems.register(app)
     for family in (predict, explain, models, health, docs, page):
         app.include_router(family.router)

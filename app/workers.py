@@ -28,16 +28,20 @@ class Workers:
         self._deadline_s = deadline_s
         self._held = 0
 
+    def check_room(self) -> None:
+        """Raise Overloaded when a call that came now would be refused; asked before a request's body is read."""
+        if self._held >= self._most:
+            raise Overloaded(
+                f"{self._held} requests are being worked on or waiting, which is as many as may; try again soon."
+            )
+
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` on a thread and return what it returns.
 
         Raises Overloaded at once when every thread is busy and as many calls wait as may, and DeadlineExceeded when the
         time is over: a call that was still waiting is then never started, one that was being worked on ends unheard.
         """
-        if self._held >= self._most:
-            raise Overloaded(
-                f"{self._held} requests are being worked on or waiting, which is as many as may; try again soon."
-            )
+        self.check_room()
         self._held += 1
         future = self._pool.submit(work)
         loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ from fastapi import Request
 from app.service import Service
 
 
-def service(request: Request) -> Service:
-    """The running service that the application was assembled with."""
+async def service(request: Request) -> Service:
+    """The running service that the application was assembled with. (Async: FastAPI sends other dependencies to a thread.)"""
     found: Service = request.app.state.service
     return found

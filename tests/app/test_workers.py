@@ -110,3 +110,37 @@ def test_no_limit_means_no_limit():
     rate = Rate(0, Clock())
     for _ in range(1000):
         rate.take("a")
+
+
+def test_a_photo_that_would_be_refused_is_refused_before_it_is_read(model_dir):
+    """The body is never asked for: a receive that is called fails the test."""
+    import asyncio
+
+    from app.main import create_app
+    from app.settings import Settings
+
+    app = create_app(Settings(model_dir=model_dir, threads=1, max_waiting=0))
+    app.state.service.load()
+    app.state.service.workers._held = 1
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/predict",
+        "query_string": b"",
+        "headers": [(b"content-type", b"multipart/form-data; boundary=x"), (b"content-length", b"4000000")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    sent = []
+
+    async def receive():
+        raise AssertionError("the body was read")
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 503
+    assert (b"retry-after", b"1") in sent[0]["headers"]

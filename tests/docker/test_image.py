@@ -41,7 +41,18 @@ def test_a_photo_that_is_spooled_to_disk_is_answered_on_a_read_only_file_system(
     assert post(url, large_cat).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/assets/swagger-ui-bundle.js", "/openapi.json", "/models", "/", "/web/main.js", "/web/samples/chelsea.jpg"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs",
+        "/docs/assets/swagger-ui-bundle.js",
+        "/openapi.json",
+        "/models",
+        "/",
+        "/web/main.js",
+        "/web/samples/chelsea.jpg",
+    ],
+)
 def test_what_is_served_beside_photos_is_in_the_image(url: str, path: str) -> None:
     assert httpx2.get(url + path, trust_env=False).status_code == 200
 
