@@ -20,7 +20,7 @@ from app.inference.predict import read
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ("chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "ihc.png")
-UNITS_A_STAGE = 10  # of each photo: 92 layers of three networks on six photos give more than 5,000 units
+UNITS_A_STAGE = 10  # of each photo: 90 layers of three networks on six photos give more than 5,000 units
 BOUND = 1e-4
 
 
