@@ -15,6 +15,7 @@ from app.inference.explain import StageExplained
 from app.inference.geometry import Box
 from app.inference.network import Network
 from app.inference.palette import encode
+from app.inference.predict import likelier
 from app.inference.sheet import GAP, Sheet
 from app.schemas import ImageAnswer, ModelAnswer, data_uri, image_answer, model_answer
 
@@ -210,11 +211,9 @@ def stage(
     found: StageExplained,
     channel: int | None,
     network: Network,
-    *,
-    with_sheet: bool = True,
     with_values: bool = True,
 ) -> dict[str, Any]:
-    """A stage in the shape of `StageExplanation`, with or without the picture of all its channels and a channel's values."""
+    """A stage in the shape of `StageExplanation`, with or without its chosen channel's values."""
     plane = None
     if found.values is not None:
         numbers = _float32(found.values) if with_values else None
@@ -222,8 +221,8 @@ def stage(
     return {
         "stage": name,
         "shape": found.shape,
-        "scale": {"bottom": found.sheet.bottom, "top": found.sheet.top},
-        "sheet": _sheet(found.sheet) if with_sheet else None,
+        "scale": {"bottom": found.bottom, "top": found.top},
+        "sheet": _sheet(found.sheet) if found.sheet else None,
         "channels": [
             {"mean": mean, "peak": peak} for mean, peak in zip(found.means.tolist(), found.peaks.tolist(), strict=True)
         ],
@@ -244,11 +243,11 @@ def _sheet(drawn: Sheet) -> dict[str, Any]:
 
 def guises(photo: Photo, found: list[Guised], networks: Mapping[str, Network]) -> dict[str, Any]:
     """A comparison in the shape of `Guises`; the first guise is the original."""
-    original = {name: _label(probabilities) for name, probabilities in found[0].probabilities.items()}
+    original = {name: likelier(probabilities) for name, probabilities in found[0].probabilities.items()}
     answers = []
     kept = dict.fromkeys(original, 0)
     for guised in found:
-        labels = {name: _label(probabilities) for name, probabilities in guised.probabilities.items()}
+        labels = {name: likelier(probabilities) for name, probabilities in guised.probabilities.items()}
         for name, label in labels.items():
             kept[name] += label == original[name]
         said = {
@@ -262,10 +261,6 @@ def guises(photo: Photo, found: list[Guised], networks: Mapping[str, Network]) -
         }
         answers.append({"guise": guised.name, "thumbnail": _jpeg(guised), "networks": said})
     return {"guises": answers, "kept": kept, "image": image_answer(photo)}
-
-
-def _label(probabilities: dict[str, float]) -> str:
-    return max(probabilities, key=lambda name: probabilities[name])
 
 
 def _jpeg(guised: Guised) -> str | None:

@@ -209,12 +209,8 @@ def network_answer(network: Network, metrics: dict[str, Any] | None) -> dict[str
     """A network in the shape of `NetworkAnswer`."""
     contract = network.contract
     sets = (metrics or {}).get("sets", {})
-    return {
-        "network": contract.network,
-        "version": contract.version,
-        "sha256": network.sha256,
+    return model_answer(network) | {
         "classes": contract.classes,
-        "input_shape": contract.input_shape,
         "parameters": contract.parameters,
         "unsure": contract.unsure,
         "accuracy": {name: figures["accuracy"]["value"] for name, figures in sets.items()},

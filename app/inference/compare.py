@@ -8,7 +8,7 @@ from PIL import Image
 from app.inference.decode import MAX_PIXELS, OVERSAMPLING, Photo, decode
 from app.inference.guises import GUISES
 from app.inference.network import Network
-from app.inference.predict import read
+from app.inference.predict import by_class, read
 from app.inference.tensor import to_tensor
 
 LARGEST = 1216
@@ -43,10 +43,7 @@ def compare(data: bytes, networks: Mapping[str, Network], max_pixels: int = MAX_
         for network in networks.values():
             height, width, _ = network.contract.input_shape
             tensor = read(data, network, max_pixels)[1] if name == "original" else to_tensor(image, height, width)
-            result = network.run(tensor)
-            answers[network.contract.network] = dict(
-                zip(network.contract.classes, map(float, result.probabilities), strict=True)
-            )
+            answers[network.contract.network] = by_class(network, network.run(tensor))
         small = image.copy()
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
         guised.append(Guised(name, small, answers))

@@ -21,7 +21,8 @@ INPUT = "image"
 
 @dataclass(frozen=True)
 class StageExplained:
-    """What one stage computed for a photo: every channel's mean and largest value, (channels,), and a sheet of them all.
+    """What one stage computed for a photo: every channel's mean and largest value, (channels,), the ends of the stage's
+    colour scale, and a sheet of all channels if it was asked for.
 
     For the network's input, `picture` is a PNG of it. If a channel was asked for, `plane` is a PNG of it, a pixel a value,
     and `values` are its numbers, (height, width) float32.
@@ -29,7 +30,9 @@ class StageExplained:
 
     photo: Photo
     shape: tuple[int, ...]
-    sheet: Sheet
+    bottom: float
+    top: float
+    sheet: Sheet | None
     means: np.ndarray
     peaks: np.ndarray
     picture: bytes | None
@@ -38,26 +41,39 @@ class StageExplained:
 
 
 def explain_stage(
-    data: bytes, network: Network, name: str, channel: int | None = None, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    network: Network,
+    name: str,
+    channel: int | None = None,
+    with_sheet: bool = True,
+    max_pixels: int = MAX_PIXELS,
 ) -> StageExplained:
     """Everything that one stage, an inner layer, or INPUT shows of a photo.
 
     Raises InvalidRequest for a stage or channel that the network does not have, and what `decode` raises.
     """
     check_stage(network.contract, name, channel)
-    photo, tensor = read(data, network, max_pixels)
-    values = tensor[0] if name == INPUT else network.run(tensor, [name]).stages[name]
-    planes = values if values.ndim == 3 else values.reshape(1, 1, -1)
+    photo, values = stage_values(data, network, name, max_pixels)
+    planes = palette.as_picture(values)
+    bottom, top, _ = palette.scale(float(planes.min()), float(planes.max()))
     return StageExplained(
         photo=photo,
         shape=values.shape,
-        sheet=sheet.sheet(values),
+        bottom=bottom,
+        top=top,
+        sheet=sheet.sheet(values) if with_sheet else None,
         means=planes.mean(axis=(0, 1)),
         peaks=planes.max(axis=(0, 1)),
         picture=palette.encode(Image.fromarray(values.astype(np.uint8))) if name == INPUT else None,
         plane=None if channel is None else sheet.plane(values, channel),
         values=None if channel is None else planes[:, :, channel],
     )
+
+
+def stage_values(data: bytes, network: Network, name: str, max_pixels: int = MAX_PIXELS) -> tuple[Photo, np.ndarray]:
+    """What a stage, an inner layer, or INPUT computed for a photo, float32. Raises what `decode` raises."""
+    photo, tensor = read(data, network, max_pixels)
+    return photo, tensor[0] if name == INPUT else network.run(tensor, [name]).stages[name]
 
 
 def explain_unit(

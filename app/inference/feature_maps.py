@@ -42,8 +42,7 @@ def summarize(stage: str, kind: str, values: np.ndarray, channels: int, thumbnai
     The strongest channels are those with the largest mean magnitude. All thumbnails of a stage share one colour scale
     (see `palette.scale`), so that a dark channel is a weak one. A unit of a dense stage is a picture of one pixel.
     """
-    picture = values if values.ndim == 3 else values.reshape(1, 1, -1)
-    planes = np.ascontiguousarray(picture.transpose(2, 0, 1))  # as ONNX Runtime computed it: no copy
+    planes = np.ascontiguousarray(palette.as_picture(values).transpose(2, 0, 1))  # as ONNX Runtime computed it: no copy
     flat = planes.reshape(len(planes), -1)
     means, peaks, low = flat.mean(axis=1), flat.max(axis=1), float(flat.min())
     strength = means if low >= 0 else np.abs(flat).mean(axis=1)

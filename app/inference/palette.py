@@ -33,6 +33,11 @@ DIVERGING = _ramp(_DIVERGING)
 _LEGEND, _NARROWEST, _WIDEST = 26, 180, 420  # pixels: a legend's height with its margin, and how wide it may be
 
 
+def as_picture(values: np.ndarray) -> np.ndarray:
+    """What a stage computed as (height, width, channels): (n,) is a picture of one place with n channels."""
+    return values if values.ndim == 3 else values.reshape(1, 1, -1)
+
+
 def scale(low: float, high: float) -> tuple[float, float, np.ndarray]:
     """The ends of the colour scale for values from `low` to `high`, and its colours, (255, 3) uint8.
 

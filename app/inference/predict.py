@@ -66,9 +66,9 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
         places = heatmap.evidence(network, tensor, result.stages)
         picture, peak = heatmap.overlay(places, photo.width, photo.height), max(0.0, float(places.max()))
         clock.lap("heatmap")
-    probabilities = dict(zip(network.contract.classes, map(float, result.probabilities), strict=True))
+    probabilities = by_class(network, result)
     return Answer(
-        label=max(probabilities, key=lambda name: probabilities[name]),
+        label=likelier(probabilities),
         verdict=network.contract.verdict(probabilities["cat"]),
         probabilities=probabilities,
         feature_maps=tuple(maps),
@@ -77,6 +77,16 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
         photo=photo,
         milliseconds=clock.laps,
     )
+
+
+def by_class(network: Network, result: Pass) -> dict[str, float]:
+    """The probabilities of a pass by the names of their classes."""
+    return dict(zip(network.contract.classes, map(float, result.probabilities), strict=True))
+
+
+def likelier(probabilities: dict[str, float]) -> str:
+    """The name of the class with the largest probability."""
+    return max(probabilities, key=lambda name: probabilities[name])
 
 
 def raw_stages(data: bytes, network: Network, stages: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> Pass:

@@ -30,7 +30,7 @@ class Sheet:
 
 def sheet(values: np.ndarray) -> Sheet:
     """Draw every channel of a feature map, (height, width, channels) or (n,) float32."""
-    planes = values if values.ndim == 3 else values.reshape(1, 1, -1)
+    planes = palette.as_picture(values)
     bottom, top, colours = palette.scale(float(planes.min()), float(planes.max()))
     channels = palette.indices(planes, bottom, top).transpose(2, 0, 1)
     if max(channels.shape[1:]) > LARGEST_CELL:
@@ -55,7 +55,7 @@ def _reduced(channel: np.ndarray) -> np.ndarray:
 
 def plane(values: np.ndarray, channel: int) -> bytes:
     """A PNG of one channel, a pixel a value, on the colour scale of its whole stage."""
-    planes = values if values.ndim == 3 else values.reshape(1, 1, -1)
+    planes = palette.as_picture(values)
     bottom, top, colours = palette.scale(float(planes.min()), float(planes.max()))
     return palette.png(palette.indices(planes[:, :, channel], bottom, top), colours)
 

@@ -8,7 +8,8 @@ from fastapi.responses import JSONResponse, Response
 from app import explanations, problems
 from app.errors import NotFound
 from app.inference.compare import compare
-from app.inference.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit
+from app.inference.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
+from app.inference.sheet import sheet as drawn
 from app.inference.sheet import with_legend
 from app.routes.predict import NetworkName, Photo, ServiceNeeded
 
@@ -93,8 +94,8 @@ async def post_stage(
     data = await file.read()
 
     def work() -> Response:
-        found = explain_stage(data, chosen, stage, channel, service.settings.max_pixels)
-        return JSONResponse(explanations.stage(stage, found, channel, chosen, with_sheet=sheet, with_values=values))
+        found = explain_stage(data, chosen, stage, channel, sheet, service.settings.max_pixels)
+        return JSONResponse(explanations.stage(stage, found, channel, chosen, with_values=values))
 
     return await service.workers.run(work)
 
@@ -121,7 +122,7 @@ async def post_stage_picture(
     data = await file.read()
 
     def work() -> bytes:
-        return with_legend(explain_stage(data, chosen, stage, None, service.settings.max_pixels).sheet)
+        return with_legend(drawn(stage_values(data, chosen, stage, service.settings.max_pixels)[1]))
 
     return Response(await service.workers.run(work), media_type="image/png")
 

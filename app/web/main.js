@@ -16,8 +16,8 @@ const state = {
   models: null, // GET /models
   details: new Map(), // GET /models/{network}, by name
   place: place.read(),
-  photo: null, // {file, name, url}
-  expected: null, // what a replayed walk promised: {photo, model, probability, name}
+  photo: null, // {file, name, address, url}: its object URL, and what is shown of it; and, once answered, width, height, guises
+  expected: null, // what a replayed walk promised: {photo, model, probability}
   opacity: OPACITY,
   follow: false, // whether the place is one that somebody else was led to, so that the page goes there
   answers: {}, // the newest of predict, unit and guises

@@ -38,11 +38,11 @@ export class Slide {
       this.step();
       return;
     }
-    if (!this.next(this.stride)) this.on.move({ row: 0, column: 0 }, true);
+    if (!this.next(this.stride)) this.on.move({ row: 0, column: 0 });
     this.button.textContent = "Pause";
     this.playing = setInterval(() => {
       const next = this.next(this.stride);
-      if (next) this.on.move(next, true);
+      if (next) this.on.move(next);
       else this.pause(true);
     }, PAUSE);
   }
@@ -58,13 +58,13 @@ export class Slide {
 
   step() {
     this.pause();
-    this.on.move(this.next(1) ?? { row: 0, column: 0 }, true);
+    this.on.move(this.next(1) ?? { row: 0, column: 0 });
     this.on.rest();
   }
 
   rewind() {
     this.pause();
-    this.on.move({ row: 0, column: 0 }, true);
+    this.on.move({ row: 0, column: 0 });
     this.on.rest();
   }
 

@@ -171,12 +171,10 @@ export class StageView {
   /** Draw the enlarged channel and what belongs to it, and work out one unit. */
   async enlarge(explained, place) {
     this.channel = explained.plane.index;
-    this.scale = explained.scale;
     this.values = decode(explained.plane.values);
     this.unit = this.flat ? { row: 0, column: 0 } : within(place, this.layer.shape) ?? largest(this.values, this.layer.shape);
     this.sum = el("div", { class: "sum", id: "sum" });
-    this.figures = this.flat ? null : this.draw(explained);
-    this.near.replaceChildren(...[this.figures, this.sum].filter(Boolean));
+    this.near.replaceChildren(...(this.flat ? [this.sum] : [this.draw(explained), this.sum]));
     this.outline(this.unit);
     this.on.place({ stage: this.layer.name, channel: this.channel, ...this.unit }, false);
     await Promise.all([this.workOut(), this.showFilter()]);
@@ -216,7 +214,7 @@ export class StageView {
     const [before] = this.layer.inputs;
     this.slide = new Slide(this.layer.shape, {
       at: () => this.unit,
-      move: (unit, done) => this.slideTo(unit, done),
+      move: (unit) => this.slideTo(unit),
       rest: () => this.pin(this.unit, 0),
     });
     this.filter = el("figure", { class: "filter", hidden: true });
@@ -277,13 +275,14 @@ export class StageView {
     }, rest);
   }
 
-  slideTo(unit, veiled) {
+  /** Bring the filter to a unit, and veil what it has not come to. */
+  slideTo(unit) {
     const [height, width] = this.layer.shape;
     this.unit = unit;
     this.outline(unit);
     const { row, column } = unit;
     const rest = `M${column + 1} ${row}H${width}V${row + 1}H${column + 1}Z M0 ${row + 1}H${width}V${height}H0Z`;
-    this.veil.setAttribute("d", veiled ? rest : "");
+    this.veil.setAttribute("d", rest);
   }
 
   key(event) {
@@ -292,7 +291,6 @@ export class StageView {
     const [down, right] = { ArrowUp: [-far, 0], ArrowDown: [far, 0], ArrowLeft: [0, -far], ArrowRight: [0, far] }[event.key] ?? [0, 0];
     if (down || right) {
       event.preventDefault();
-      this.slide.pause();
       const clamp = (value, most) => Math.max(0, Math.min(most - 1, value));
       this.pin({ row: clamp(this.unit.row + down, height), column: clamp(this.unit.column + right, width) });
     } else if (event.key === "Enter") {
