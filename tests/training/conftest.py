@@ -154,3 +154,9 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pa
         return out
 
     return call
+
+
+@pytest.fixture
+def own(exported, tmp_path) -> Path:
+    """A copy of the exported network's folder that a test may change."""
+    return Path(shutil.copytree(exported, tmp_path / "tutorial"))
