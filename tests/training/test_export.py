@@ -1,4 +1,4 @@
-"""A trained network's export: what it promises, that it keeps it, and when it is refused."""
+"""A trained network's export: what it promises, and that it keeps it."""
 
 import json
 import shutil
