@@ -14,11 +14,13 @@ gc.disable()
 sys.modules["pydantic.v1"] = None  # type: ignore[assignment]
 
 import argparse  # noqa: E402
+import functools  # noqa: E402
 
 import uvicorn  # noqa: E402
 
 from app import __version__  # noqa: E402
 from app.errors import NetworkError  # noqa: E402
+from app.protocol import Protocol  # noqa: E402
 from app.settings import Settings  # noqa: E402
 
 
@@ -35,6 +37,7 @@ def main() -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
+        http=functools.partial(Protocol, settings.max_bytes),  # type: ignore[arg-type]  # it is called and no more
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
@@ -80,6 +83,7 @@ def _logging(level: str) -> dict[str, object]:
     config["loggers"] = {
         **uvicorn.config.LOGGING_CONFIG["loggers"],
         "catscope": {"handlers": ["default"], "level": level.upper(), "propagate": False},
+        "python_multipart": {"level": "ERROR"},  # it warns of every broken form, which the client is told anyway
     }
     return config
 

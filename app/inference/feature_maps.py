@@ -7,7 +7,9 @@ import numpy as np
 from app.inference import palette
 
 LARGEST_THUMBNAIL = 112
-"""Pixels on the longer side of a thumbnail; larger maps are reduced by averaging, smaller ones keep a pixel a value."""
+"""Pixels on the longer side of a thumbnail at most. A smaller map keeps a pixel a value; of a larger one, each pixel is the
+mean of 2x2 values, or of 3x3, as many as it takes.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,18 @@ def summarize(stage: str, kind: str, values: np.ndarray, channels: int, thumbnai
     """
     planes = np.ascontiguousarray(palette.as_picture(values).transpose(2, 0, 1))  # as ONNX Runtime computed it: no copy
     flat = planes.reshape(len(planes), -1)
-    means, peaks, low = flat.mean(axis=1), flat.max(axis=1), float(flat.min())
-    strength = means if low >= 0 else np.abs(flat).mean(axis=1)
+    means, peaks, low = _means(flat), flat.max(axis=1), float(flat.min())
+    strength = means if low >= 0 else _means(np.abs(flat))
     order = np.argsort(-strength, kind="stable")[:channels]
-    bottom, top, colours = palette.scale(low, float(peaks.max()))
-    chosen = []
-    for index in order:
-        thumbnail = None
-        if thumbnails:
-            thumbnail = palette.png(palette.indices(planes[index], bottom, top), colours, LARGEST_THUMBNAIL)
-        chosen.append(Channel(int(index), float(means[index]), float(peaks[index]), thumbnail))
+    thumbnail: list[bytes] | list[None] = [None] * len(order)
+    if thumbnails:
+        bottom, top, colours = palette.scale(low, float(peaks.max()))
+        places = palette.indices(planes[order], bottom, top)
+        thumbnail = palette.pngs(np.stack([palette.reduced(plane, LARGEST_THUMBNAIL) for plane in places]), colours)
+    chosen = [
+        Channel(int(index), float(means[index]), float(peaks[index]), picture)
+        for index, picture in zip(order, thumbnail, strict=True)
+    ]
     return FeatureMap(
         stage=stage,
         kind=kind,
@@ -64,3 +68,9 @@ def summarize(stage: str, kind: str, values: np.ndarray, channels: int, thumbnai
         active=float(np.count_nonzero(flat > 0) / flat.size),
         channels=tuple(chosen),
     )
+
+
+def _means(flat: np.ndarray) -> np.ndarray:
+    """The mean of each row, (n, m) float32 to (n,): einsum adds in a third of the time that `mean` takes for its pairs."""
+    means: np.ndarray = np.einsum("ij->i", flat) / np.float32(flat.shape[1])
+    return means

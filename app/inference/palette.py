@@ -51,43 +51,65 @@ def scale(low: float, high: float) -> tuple[float, float, np.ndarray]:
 
 def indices(values: np.ndarray, bottom: float, top: float) -> np.ndarray:
     """Values as places on a colour scale, uint8 from 0 to 254, of the same shape."""
-    places = (values - np.float32(bottom)) * np.float32(254 / (top - bottom))
-    whole: np.ndarray = np.clip(np.rint(places), 0, 254)
-    return whole.astype(np.uint8)
+    places = np.subtract(values, np.float32(bottom), dtype=np.float32)
+    places *= np.float32(254 / (top - bottom))
+    np.rint(places, out=places)
+    np.clip(places, 0, 254, out=places)
+    whole: np.ndarray = places.astype(np.uint8)
+    return whole
 
 
-def png(places: np.ndarray, colours: np.ndarray, side: int | None = None, alpha: np.ndarray | None = None) -> bytes:
-    """A PNG with one pixel a value, (height, width) uint8 places on `colours`; reduced where a side exceeds `side`.
+def reduced(places: np.ndarray, side: int) -> np.ndarray:
+    """Places of at most `side` pixels a side: each the mean of a block of as few as that takes, (height, width) uint8."""
+    factor = -(-max(places.shape) // side)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(places)).reduce(factor)) if factor > 1 else places
 
-    `alpha`, (255,) uint8, is each colour's opacity; all are opaque without it. Written here, because a thumbnail is small:
-    the zlib module makes it in half the time that Pillow's general writer takes, and only colours that occur go in.
+
+def png(places: np.ndarray, colours: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
+    """A PNG with one pixel a value, (height, width) uint8 places on `colours`.
+
+    `alpha`, (255,) uint8, is each colour's opacity; all are opaque without it.
     """
-    if side and max(places.shape) > side:
-        image = Image.fromarray(np.ascontiguousarray(places))
-        image.thumbnail((side, side), Image.Resampling.BOX)
-        places = np.asarray(image)
-    used = np.flatnonzero(np.bincount(places.ravel(), minlength=len(colours)))
-    renumbered = np.zeros(len(colours), np.uint8)
+    return pngs(places[np.newaxis], colours, alpha)[0]
+
+
+def pngs(stack: np.ndarray, colours: np.ndarray, alpha: np.ndarray | None = None) -> list[bytes]:
+    """The same for several pictures of one size, (n, height, width).
+
+    Written here rather than by Pillow's general writer, because thumbnails are many and small: the pictures are prepared
+    together, only colours that occur go in, and matches are sought among neighbours only (zlib's Z_RLE), which takes two
+    thirds of the time and 3 % more bytes.
+    """
+    count, height, width = stack.shape
+    occurs = np.zeros(256, bool)
+    occurs[stack.ravel()] = True
+    used = np.flatnonzero(occurs)
+    renumbered = np.zeros(256, np.uint8)
     renumbered[used] = np.arange(len(used))
-    height, width = places.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row begins with the number of its filter: 0, none
-    rows[:, 1:] = renumbered[places]
-    header = struct.pack(">IIBBBBB", width, height, _BITS, _INDEXED, 0, 0, 0)
-    parts = [_chunk(b"IHDR", header), _chunk(b"PLTE", colours[used].tobytes())]
+    rows = np.zeros((count, height, width + 1), np.uint8)  # each row begins with the number of its filter: 0, none
+    rows[:, :, 1:] = np.frombuffer(stack.tobytes().translate(renumbered.tobytes()), np.uint8).reshape(stack.shape)
+    head = _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _BITS, _INDEXED, 0, 0, 0))
+    head += _chunk(b"PLTE", colours[used].tobytes())
     if alpha is not None:
-        parts.append(_chunk(b"tRNS", alpha[used].tobytes()))
-    parts += [_chunk(b"IDAT", zlib.compress(rows.tobytes(), _EFFORT)), _chunk(b"IEND", b"")]
-    return _SIGNATURE + b"".join(parts)
+        head += _chunk(b"tRNS", alpha[used].tobytes())
+    return [head + _chunk(b"IDAT", _deflated(picture.tobytes())) + _END for picture in rows]
+
+
+def _deflated(data: bytes) -> bytes:
+    deflate = zlib.compressobj(strategy=zlib.Z_RLE)
+    return deflate.compress(data) + deflate.flush()
 
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BITS, _INDEXED = 8, 3
-_EFFORT = 4  # of 9; 6 takes a tenth longer for a thousandth of the bytes
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     """A part of a PNG file (W3C, Portable Network Graphics, third edition, section 5.3)."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+_END = _chunk(b"IEND", b"")
 
 
 def above_legend(image: Image.Image, bottom: float, top: float, colours: np.ndarray) -> Image.Image:

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from app import explanations, problems
+from app import explanations, problems, upload
 from app.errors import NotFound
 from app.inference.compare import compare
 from app.inference.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
 from app.inference.sheet import sheet as drawn
 from app.inference.sheet import with_legend
-from app.routes.predict import NetworkName, Photo, ServiceNeeded
+from app.routes.predict import NetworkName, ServiceNeeded
 
 router = APIRouter(tags=["explanations"])
 
@@ -31,10 +31,11 @@ PICTURE = {"description": "All channels on one colour scale, with its legend", "
     summary="The arithmetic behind one number",
     response_model=explanations.UnitExplanation,
     responses=problems.responses(*ERRORS),
+    openapi_extra=upload.FORM,
 )
 async def post_unit(
     service: ServiceNeeded,
-    file: Photo,
+    request: Request,
     stage: StageName,
     channel: Annotated[int, Query(ge=0, description="Its channel; in a stage without a picture, the number of the unit")],
     row: Annotated[int, Query(ge=0, description="Its row; 0 in a stage without a picture")] = 0,
@@ -49,7 +50,7 @@ async def post_unit(
     """
     chosen = service.network(network)
     check_unit(chosen.contract, stage, (row, column, channel))
-    data = await file.read()
+    data = await upload.file(request)
 
     def work() -> Response:
         place = (row, column, channel)
@@ -64,10 +65,11 @@ async def post_unit(
     summary="Everything that one stage saw",
     response_model=explanations.StageExplanation,
     responses=problems.responses(*ERRORS),
+    openapi_extra=upload.FORM,
 )
 async def post_stage(
     service: ServiceNeeded,
-    file: Photo,
+    request: Request,
     stage: Annotated[
         str,
         Query(
@@ -91,7 +93,7 @@ async def post_stage(
     """
     chosen = service.network(network)
     check_stage(chosen.contract, stage, channel)
-    data = await file.read()
+    data = await upload.file(request)
 
     def work() -> Response:
         found = explain_stage(data, chosen, stage, channel, sheet, service.settings.max_pixels)
@@ -105,10 +107,11 @@ async def post_stage(
     summary="A stage as a picture",
     response_class=Response,
     responses=problems.responses(*ERRORS, success=PICTURE),
+    openapi_extra=upload.FORM,
 )
 async def post_stage_picture(
     service: ServiceNeeded,
-    file: Photo,
+    request: Request,
     stage: Annotated[
         str, Path(description="A stage, or a layer inside of one", openapi_examples={"cat": {"value": "stem"}})
     ],
@@ -119,7 +122,7 @@ async def post_stage_picture(
     if chosen.contract.stage(stage) is None:
         known = ", ".join(known.name for known in chosen.contract.stages)
         raise NotFound(f"Network {chosen.contract.network} has no stage {stage[:80]!r}; its stages are {known}.")
-    data = await file.read()
+    data = await upload.file(request)
 
     def work() -> bytes:
         return with_legend(drawn(stage_values(data, chosen, stage, service.settings.max_pixels)[1]))
@@ -132,13 +135,14 @@ async def post_stage_picture(
     summary="Does it still know the cat in disguise?",
     response_model=explanations.Guises,
     responses=problems.responses(*ERRORS),
+    openapi_extra=upload.FORM,
 )
-async def post_guises(service: ServiceNeeded, file: Photo) -> Response:
+async def post_guises(service: ServiceNeeded, request: Request) -> Response:
     """Asks every network about the photo as it is, black and white, mirrored, upside down, turned, shifted, nearer, farther,
     dark, blurred and half hidden.
     """
     service.network(None)  # answers 503 before the networks are there
-    data = await file.read()
+    data = await upload.file(request)
 
     def work() -> Response:
         photo, found = compare(data, service.networks, service.settings.max_pixels)

@@ -4,10 +4,10 @@ import io
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, File, Query, UploadFile
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from app import problems, schemas
+from app import problems, schemas, upload
 from app.inference.predict import Wanted, chosen_stages, predict, raw_stages
 from app.routes import service
 from app.service import Service
@@ -15,7 +15,6 @@ from app.service import Service
 router = APIRouter(tags=["photos"])
 
 ServiceNeeded = Annotated[Service, Depends(service)]
-Photo = Annotated[UploadFile, File(description="The photo: JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF")]
 NetworkName = Annotated[
     str | None,
     Query(
@@ -80,10 +79,11 @@ ARRAYS = {
     responses=problems.responses(
         401, 404, 413, 415, 422, 429, 503, 504, success={"content": {"application/json": {"example": EXAMPLE}}}
     ),
+    openapi_extra=upload.FORM,
 )
 async def post_predict(
     service: ServiceNeeded,
-    file: Photo,
+    request: Request,
     network: NetworkName = None,
     feature_maps: Annotated[
         Literal["thumbnails", "summary", "none"], Query(description="Pictures and numbers, numbers only, or neither")
@@ -101,7 +101,7 @@ async def post_predict(
     chosen = service.network(network)
     wanted = Wanted(feature_maps, tuple(stages), channels, heatmap)
     chosen_stages(chosen, wanted.stages)
-    data = await file.read()
+    data = await upload.file(request)
 
     def work() -> Response:  # the answer's JSON is written on the thread too
         return JSONResponse(schemas.prediction(predict(data, chosen, wanted, service.settings.max_pixels), chosen))
@@ -114,17 +114,18 @@ async def post_predict(
     summary="The raw arrays of every stage, as NumPy reads them",
     response_class=Response,
     responses=problems.responses(401, 404, 413, 415, 422, 429, 503, 504, success=ARRAYS),
+    openapi_extra=upload.FORM,
 )
 async def post_feature_maps(
     service: ServiceNeeded,
-    file: Photo,
+    request: Request,
     network: NetworkName = None,
     stages: StageNames = [],  # noqa: B006  see post_predict
 ) -> Response:
     """Answers exactly what the network computed, stage by stage, in the pass that gave the probability."""
     chosen = service.network(network)
     chosen_stages(chosen, tuple(stages))
-    data = await file.read()
+    data = await upload.file(request)
 
     def work() -> Response:
         result = raw_stages(data, chosen, tuple(stages), service.settings.max_pixels)

@@ -1,0 +1,137 @@
+"""Large bodies over real connections: in one piece, cut anywhere, refused, abandoned, one after the other."""
+
+import json
+import random
+import socket
+import time
+
+import httpx2
+import pytest
+
+from app.protocol import SMALLEST
+from tests.app.test_command import COMMAND
+from tests.conftest import serving, sha256
+
+BOUNDARY = "d74496d66958873e"
+
+
+@pytest.fixture(scope="module")
+def service(model_dir):
+    with serving(*COMMAND, model_dir=model_dir, max_bytes=3_000_000) as (_, url):
+        yield url
+
+
+def request(file: bytes, *headers: str) -> tuple[bytes, bytes]:
+    body = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'.encode() + file
+    body += f"\r\n--{BOUNDARY}--\r\n".encode()
+    lines = ["POST /predict?feature_maps=none HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
+    return ("\r\n".join([*lines, f"Content-Type: multipart/form-data; boundary={BOUNDARY}", "", ""])).encode(), body
+
+
+def connect(url: str) -> socket.socket:
+    host, port = url[7:].split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def answer(connection: socket.socket) -> tuple[int, dict]:
+    got = b""
+    while b"\r\n\r\n" not in got:
+        piece = connection.recv(65536)
+        assert piece, "the connection was closed without an answer"
+        got += piece
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return int(head.split()[1]), json.loads(body)
+
+
+def padded(cat_photo: bytes, size: int) -> bytes:
+    """The photo with so much behind its end that it has `size` bytes: it is read all the same."""
+    return cat_photo + random.Random(1).randbytes(size - len(cat_photo))
+
+
+@pytest.mark.parametrize("size", [SMALLEST * 4 - 1, 1_000_000, 2_900_000])
+@pytest.mark.parametrize("first", [0, 1, 200, 65_536, 240_000])
+def test_a_large_body_arrives_whole_wherever_it_is_cut(service, cat_photo, size, first):
+    photo = padded(cat_photo, size)
+    head, body = request(photo)
+    with connect(service) as connection:
+        for _ in range(2):  # the connection is as good as new after it
+            connection.sendall(head + body[:first])
+            time.sleep(0.02)
+            middle = (first + len(body)) // 2
+            connection.sendall(body[first:middle])
+            time.sleep(0.02)
+            connection.sendall(body[middle:])
+            status, said = answer(connection)
+            assert status == 200
+            assert said["image"]["sha256"] == sha256(photo)
+
+
+def test_a_body_of_which_little_is_missing_stays_with_uvicorn_to_its_end(service, cat_photo):
+    """The application has taken what came first when the next piece arrives."""
+    photo = padded(cat_photo, SMALLEST * 4 - 1)
+    head, body = request(photo)
+    with connect(service) as connection:
+        for piece in (head + body[:-30_000], body[-30_000:-20_000], body[-20_000:]):
+            connection.sendall(piece)
+            time.sleep(0.2)
+        status, said = answer(connection)
+        assert (status, said["image"]["sha256"]) == (200, sha256(photo))
+
+
+def test_requests_sent_without_waiting_are_answered_in_their_order(service, cat_photo):
+    photos = [padded(cat_photo, size) for size in (1_000_000, 300_000, 2_000_000)]
+    with connect(service) as connection:
+        connection.sendall(b"".join(b"".join(request(photo)) for photo in photos))
+        for photo in photos:
+            status, said = answer(connection)
+            assert (status, said["image"]["sha256"]) == (200, sha256(photo))
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(service, cat_photo):
+    head, body = request(padded(cat_photo, 1_000_000), "Expect: 100-continue")
+    with connect(service) as connection:
+        connection.sendall(head)
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert answer(connection)[0] == 200
+
+
+def test_a_client_that_leaves_in_the_middle_harms_nobody(service, cat_photo):
+    head, body = request(padded(cat_photo, 1_000_000))
+    for part in (0, 100_000, 999_999):
+        with connect(service) as connection:
+            connection.sendall(head + body[:part])
+    assert httpx2.post(f"{service}/predict", files={"file": cat_photo}).status_code == 200
+
+
+def test_a_body_that_is_refused_unread_leaves_the_connection_usable(model_dir, cat_photo):
+    head, body = request(padded(cat_photo, 1_000_000))
+    with serving(*COMMAND, model_dir=model_dir, api_keys="alpha") as (_, url), connect(url) as connection:
+        connection.sendall(head + body[:100_000])
+        assert answer(connection)[0] == 401
+        connection.sendall(body[100_000:])
+        head, body = request(padded(cat_photo, 1_000_000), "X-API-Key: alpha")
+        connection.sendall(head + body)
+        assert answer(connection)[0] == 200
+
+
+def test_a_length_above_the_limit_is_refused_and_nothing_is_kept_for_it(service, cat_photo):
+    head, _ = request(padded(cat_photo, 3_100_000))
+    with connect(service) as connection:
+        connection.sendall(head)
+        status, said = answer(connection)
+        assert (status, said["title"]) == (413, "Too large")
+
+
+def test_a_body_in_chunks_arrives_whole(service, cat_photo):
+    photo = padded(cat_photo, 1_000_000)
+    head, body = request(photo, "Transfer-Encoding: chunked")
+    head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
+    chunks = [body[at : at + 70_000] for at in range(0, len(body), 70_000)]
+    with connect(service) as connection:
+        connection.sendall(head + b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n")
+        status, said = answer(connection)
+        assert (status, said["image"]["sha256"]) == (200, sha256(photo))
