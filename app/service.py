@@ -1,5 +1,7 @@
 """What the routes share: the settings, the loaded networks and the workers."""
 
+import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -41,8 +43,9 @@ class Service:
         for name, network in networks.items():
             folder = network.contract.folder
             self.records[name] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
-        self.networks = networks
         decode.prepare()
+        _give_back_memory()
+        self.networks = networks
 
     @property
     def default(self) -> str:
@@ -67,6 +70,12 @@ def check_default(settings: Settings, names: list[str]) -> None:
     """Raise NetworkError when the network that the settings name is not among `names`."""
     if settings.network and settings.network not in names:
         raise NetworkError(f"CATSCOPE_NETWORK is {settings.network}; there are {', '.join(names)}")
+
+
+def _give_back_memory() -> None:
+    """Return to the system what loading needed for a moment; the C library would keep it. (glibc's alone can do that.)"""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _record(path: Path) -> dict[str, Any] | None:

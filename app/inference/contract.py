@@ -80,7 +80,8 @@ class Contract:
         if expected is None:
             raise NetworkError(f"{self.folder / 'contract.json'} names no file {name}")
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
         if found != expected:

@@ -5,6 +5,7 @@ fields. So they are read here, straight from the file's protocol buffer (the wir
 the field numbers in onnx.proto3 of the ONNX project).
 """
 
+import mmap
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,7 +18,12 @@ _TYPES = {1: np.float32, 7: np.int64}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def read(model: bytes) -> dict[str, np.ndarray]:
+def copy(model: bytes | mmap.mmap, name: str) -> np.ndarray:
+    """One initializer of an ONNX model, as `read` has it but with memory of its own. Raises KeyError for another name."""
+    return read(model)[name].copy()
+
+
+def read(model: bytes | mmap.mmap) -> dict[str, np.ndarray]:
     """All initializers of an ONNX model, read-only views into `model`, shaped as ONNX has them.
 
     A convolution's kernel is (filters, inputs, height, width), a dense layer's (inputs, units), a bias (n,).
