@@ -15,6 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 SMALLEST = 64 * 1024
 """Bytes still to come below which uvicorn's own way is as good."""
 
+_NOWHERE = bytearray(1024 * 1024)
+"""What still comes of a body that was refused is written here, one's over another's."""
+
 
 class Protocol(HttpToolsProtocol):
     """Uvicorn's HTTP/1.1, but for bodies with a Content-Length from SMALLEST to `max_bytes`."""
@@ -77,7 +80,7 @@ class _Body(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the kernel may write: to the body's end and no further, or to nowhere if the body was forgotten."""
         if not self._buffer:
-            return memoryview(bytearray(min(self._missing, SMALLEST)))
+            return memoryview(_NOWHERE)[: self._missing]
         return memoryview(self._buffer)[-self._missing :]
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
-from app import explanations, problems, upload
+from app import explanations, problems, schemas, upload
 from app.errors import NotFound
 from app.inference.compare import compare
 from app.inference.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
@@ -55,7 +55,7 @@ async def post_unit(
     def work() -> Response:
         place = (row, column, channel)
         photo, found = explain_unit(data, chosen, stage, place, contributions, service.settings.max_pixels)
-        return JSONResponse(explanations.unit(photo, found, chosen))
+        return schemas.response(explanations.unit(photo, found, chosen))
 
     return await service.workers.run(work)
 
@@ -97,7 +97,7 @@ async def post_stage(
 
     def work() -> Response:
         found = explain_stage(data, chosen, stage, channel, sheet, service.settings.max_pixels)
-        return JSONResponse(explanations.stage(stage, found, channel, chosen, with_values=values))
+        return schemas.response(explanations.stage(stage, found, channel, chosen, with_values=values))
 
     return await service.workers.run(work)
 
@@ -146,6 +146,6 @@ async def post_guises(service: ServiceNeeded, request: Request) -> Response:
 
     def work() -> Response:
         photo, found = compare(data, service.networks, service.settings.max_pixels)
-        return JSONResponse(explanations.guises(photo, found, service.networks))
+        return schemas.response(explanations.guises(photo, found, service.networks))
 
     return await service.workers.run(work)

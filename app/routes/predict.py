@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from app import problems, schemas, upload
 from app.inference.predict import Wanted, chosen_stages, predict, raw_stages
@@ -104,7 +104,7 @@ async def post_predict(
     data = await upload.file(request)
 
     def work() -> Response:  # the answer's JSON is written on the thread too
-        return JSONResponse(schemas.prediction(predict(data, chosen, wanted, service.settings.max_pixels), chosen))
+        return schemas.response(schemas.prediction(predict(data, chosen, wanted, service.settings.max_pixels), chosen))
 
     return await service.workers.run(work)
 
