@@ -5,9 +5,11 @@ loop stays free to accept, to refuse and to answer health checks.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from app.errors import DeadlineExceeded, Overloaded
@@ -22,7 +24,7 @@ class Workers:
     """
 
     def __init__(self, threads: int, max_waiting: int, deadline_s: float) -> None:
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="catscope")
         self._most = self._threads + max_waiting
         self._deadline_s = deadline_s
@@ -43,23 +45,47 @@ class Workers:
         """
         self.check_room()
         self._held += 1
-        future = self._pool.submit(work)
         loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: _from_thread(loop, self._release))
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def finished(done: Future[T]) -> None:
+            """On the loop: the place is free again, and whoever still waits is told."""
+            self._held -= 1
+            if answer.done():
+                return
+            if done.cancelled():
+                answer.cancel()
+            elif error := done.exception():
+                answer.set_exception(error)
+            else:
+                answer.set_result(done.result())
+
+        working = self._pool.submit(work)
+        working.add_done_callback(lambda done: None if loop.is_closed() else loop.call_soon_threadsafe(finished, done))
+        deadline = asyncio.timeout(self._deadline_s)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._deadline_s)
+            async with deadline:
+                return await answer
         except TimeoutError:
+            if not deadline.expired():
+                raise  # the work's own
             raise DeadlineExceeded(f"The request waited longer than {self._deadline_s:g} s.") from None
+        finally:
+            working.cancel()  # does nothing to what has begun
 
     def close(self) -> None:
         """Wait for the calls under way; refuse new ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _release(self) -> None:
-        self._held -= 1
 
+def cores() -> int:
+    """How many cores this process may use: those it is bound to, and no more than its control group's share of time.
 
-def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """Run `call` on the loop, unless the loop is closed already, when nobody counts any more."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(call)
+    A container that was given half a core or two of 64 still sees all of them in `os.cpu_count`.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()  # microseconds of each period, or "max"
+        return max(1, min(bound, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return bound

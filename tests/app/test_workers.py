@@ -5,7 +5,7 @@ import pytest
 
 from app.errors import DeadlineExceeded, Overloaded, RateLimited
 from app.limits import Rate
-from app.workers import Workers
+from app.workers import Workers, cores
 
 
 def test_work_returns_what_it_returns_from_another_thread():
@@ -68,6 +68,43 @@ def test_a_place_stays_taken_until_the_thread_is_really_free():
         workers.close()
 
     asyncio.run(main())
+
+
+def test_a_timeout_of_the_work_itself_is_not_the_deadlines():
+    def fail() -> None:
+        raise TimeoutError("of a disk")
+
+    with pytest.raises(TimeoutError, match="of a disk"):
+        asyncio.run(Workers(1, 0, 5).run(fail))
+
+
+def test_work_that_nobody_waits_for_any_more_is_never_started_and_gives_its_place_back():
+    async def main() -> list[str]:
+        free, done = threading.Event(), []
+        workers = Workers(threads=1, max_waiting=1, deadline_s=5)
+        held = asyncio.create_task(workers.run(lambda: free.wait(5)))
+        left = asyncio.create_task(workers.run(lambda: done.append("unheard")))
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert workers._held == 1
+        free.set()
+        await held
+        workers.close()
+        return done
+
+    assert asyncio.run(main()) == []
+
+
+@pytest.mark.parametrize(
+    ("quota", "bound", "expected"),
+    [("max 100000", 8, 8), ("50000 100000", 8, 1), ("250000 100000", 8, 3), ("800000 100000", 2, 2), ("", 4, 4)],
+)
+def test_as_many_cores_as_the_process_is_bound_to_and_its_control_group_pays_for(quota, bound, expected, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(bound)))
+    monkeypatch.setattr("pathlib.Path.read_text", lambda path: quota if str(path) == "/sys/fs/cgroup/cpu.max" else 1 / 0)
+    assert cores() == expected
 
 
 class Clock:
