@@ -152,12 +152,13 @@ def slope(points: Points) -> float:
 
 
 def table(result: dict) -> str:
-    """The result as Markdown tables."""
+    """The result as Markdown tables; also one that was read from JSON, where numbers that name things are texts."""
     lines = ["| what grows | from | to | slope |", "|---|---|---|---|"]
 
     def line(what: str, unit: str, part: dict, shown: str) -> None:
         (first, least), *_, (last, most) = part["ms"].items()
-        lines.append(f"| {what} | {first:g} {unit}: {least:.1f} ms | {last:g} {unit}: {most:.1f} ms | {shown} |")
+        ends = f"{float(first):g} {unit}: {least:.1f} ms | {float(last):g} {unit}: {most:.1f} ms"
+        lines.append(f"| {what} | {ends} | {shown} |")
 
     for kind in ("JPEG", "PNG"):
         steep = result[kind][f"slope_from_{LARGE:.0f}_megapixels"]
@@ -171,7 +172,7 @@ def table(result: dict) -> str:
         "|---" * (len(BATCHES) + 1) + "|",
     ]
     for way, what in WAYS.items():
-        rates = (f"{1000 * size / result['batch'][way]['ms'][size]:.0f}" for size in BATCHES)
+        rates = (f"{1000 * int(size) / ms:.0f}" for size, ms in result["batch"][way]["ms"].items())
         lines.append(f"| {what} | " + " | ".join(rates) + " |")
     return "\n".join(lines)
 

@@ -1,26 +1,28 @@
--- What wrk sends: the photos of a folder in turn, each as the part `file` of a form; after each a pause, if one is asked for.
--- wrk ... -s load.lua -- FOLDER PAUSE_MS
-local bodies, pause, turn = {}, 0, 0
+-- What wrk sends: the bodies of a folder, 0.body, 1.body, ..., in turn; after each answer a pause, if one is asked for.
+-- wrk ... -s load.lua URL -- FOLDER PAUSE_MS "Content-Type: TYPE" ["NAME: VALUE" ...]
+local requests, count, turn, pause = {}, 0, 0, 0
 
 function init(arguments)
   pause = tonumber(arguments[2] or "0")
-  local number = 0
+  local headers = {}
+  for place = 3, #arguments do
+    local name, value = arguments[place]:match("^(.-): (.*)$")
+    headers[name] = value
+  end
   while true do
-    local file = io.open(arguments[1] .. "/" .. number .. ".jpg", "rb")
+    local file = io.open(arguments[1] .. "/" .. count .. ".body", "rb")
     if not file then break end
-    local head = '--catscope\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
-    bodies[number] = wrk.format("POST", nil, { ["Content-Type"] = "multipart/form-data; boundary=catscope" },
-      head .. file:read("*a") .. "\r\n--catscope--\r\n")
+    requests[count] = wrk.format("POST", nil, headers, file:read("*a"))
     file:close()
-    number = number + 1
+    count = count + 1
   end
   math.randomseed(os.time())
-  turn = math.random(0, number)
+  turn = math.random(0, count - 1)
 end
 
 function request()
-  turn = (turn + 1) % (#bodies + 1)
-  return bodies[turn]
+  turn = (turn + 1) % count
+  return requests[turn]
 end
 
 function delay()

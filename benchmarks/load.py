@@ -3,9 +3,11 @@
     .venv/bin/python -m benchmarks.load --out benchmarks/load.json
 
 The limit is what is left when everything is taken away but the work itself: decoding, resizing and the network in a tight
-loop on every core, without HTTP. The service answers `POST /predict?feature_maps=none` to wrk (a Debian package), which
-runs on the same cores. Limit and service take turns, so that a slow moment of the machine hits both; the ratios are of
-their medians. Web photos are about 500x375 and 35 kB, phone photos 12 megapixels and 3 to 4 MB (benchmarks/photos.py).
+loop on every core, without HTTP. The service answers `POST /predict?feature_maps=none` to wrk, which runs on the same
+cores. Limit and service take turns, so that a slow moment of the machine hits both; ratios are medians of each round's.
+Then h2load sends requests on time, whatever becomes of them, at a half, four fifths, twice and four times of what the
+service answered at most. Web photos are about 500x375 and 35 kB, phone photos 12 megapixels and 3 to 4 MB
+(benchmarks/photos.py). Both load generators are Debian packages: apt-get install wrk nghttp2-client.
 """
 
 import argparse
@@ -13,93 +15,100 @@ import json
 import multiprocessing
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx2
-
 from benchmarks import photos
+from benchmarks.clients import FORM, at_rate, form, missing, saturate
 from benchmarks.start import resident, start
 
 ROOT = Path(__file__).parent.parent
 CORES = len(os.sched_getaffinity(0))
-ROUNDS = 3
-SECONDS = 8
 SATURATING = 4 * CORES
 """Connections that always have a request waiting."""
 
 MIXES = {"web": photos.web, "phone": photos.phone}
 PATHS = {"bare": "/predict?feature_maps=none", "everything": "/predict?heatmap=true"}
+LOADS = {"half": 0.5, "four_fifths": 0.8, "twice": 2.0, "four_times": 4.0}
+"""Shares of the rate at saturation at which requests are sent."""
 
 
 def main() -> None:
     """Measure both mixes, print and write what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
-    out = parser.parse_args().out
-    if not shutil.which("wrk"):
-        sys.exit("wrk is not installed; on Debian: apt-get install wrk")
-    result = {"machine": f"{CORES} cores, {platform.machine()}", "seconds": SECONDS, "rounds": ROUNDS, "mixes": {}}
+    parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=4)
+    given = parser.parse_args()
+    if missing():
+        sys.exit(f"apt-get install {' '.join(missing())}")
+    result = {
+        "machine": f"{CORES} cores, {platform.machine()}",
+        "seconds": given.seconds,
+        "rounds": given.rounds,
+        "mixes": {},
+    }
     for mix, make in MIXES.items():
-        result["mixes"][mix] = measured(make())
+        result["mixes"][mix] = measured(make(), given.seconds, given.rounds)
         print(mix, json.dumps(result["mixes"][mix]), flush=True)
     print(table(result))
-    if out:
-        out.write_text(json.dumps(result, indent=1) + "\n")
+    if given.out:
+        given.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def measured(mix: list[bytes]) -> dict:
-    """Limit and service in turns, one request at a time beside its work, and four times more than can be answered."""
-    with tempfile.TemporaryDirectory() as folder:
-        for number, photo in enumerate(mix):
-            (Path(folder) / f"{number}.jpg").write_bytes(photo)
-        _, service, url = start()
-        try:
-            wrk(url + PATHS["bare"], folder, SATURATING, seconds=3)
-            rounds = [
-                (
-                    limit(mix),
-                    wrk(url + PATHS["bare"], folder, SATURATING),
-                    wrk(url + PATHS["everything"], folder, SATURATING),
-                )
-                for _ in range(ROUNDS)
-            ]
-            alone = [(single(mix), wrk(url + PATHS["bare"], folder, 1, seconds=5)["p50_ms"]) for _ in range(ROUNDS)]
-            beyond = wrk(url + PATHS["bare"], folder, 64 * 4 + SATURATING)
-            memory = resident(service.pid)
-        finally:
-            service.terminate()
-            service.wait()
-    most, bare, everything = (middle([one[place] for one in rounds]) for place in range(3))
-    work, answered = (statistics.median(one[place] for one in alone) for place in range(2))
+def measured(mix: list[bytes], seconds: int, rounds: int) -> dict:
+    """Limit and service in turns, one request at a time beside its work, and rates from too little to far too much."""
+    bodies = [form(photo) for photo in mix]
+    _, service, url = start()
+
+    def answered(path: str, connections: int = SATURATING) -> dict:
+        return saturate(url + PATHS[path], bodies, FORM, connections, seconds)
+
+    try:
+        answered("bare")
+        turns = [(limit(mix, seconds), answered("bare"), answered("everything")) for _ in range(rounds)]
+        alone = [(single(mix), answered("bare", 1)["p50_ms"]) for _ in range(rounds)]
+        peak = statistics.median(bare["per_second"] for _, bare, _ in turns)
+        loads = {name: under(url, bodies, peak, share, 2 * seconds) for name, share in LOADS.items()}
+        memory = resident(service.pid)
+    finally:
+        service.terminate()
+        service.wait()
     return {
-        "limit_per_second": round(most, 2),
-        "per_second": round(bare, 2),
-        "of_limit": round(bare / most, 3),
-        "with_everything_per_second": round(everything, 2),
-        "cost_of_everything": round(bare / everything, 3),
-        "alone": {"work_ms": round(work, 2), "p50_ms": round(answered, 2), "ratio": round(answered / work, 3)},
-        "saturated": {name: rounds[-1][1][name] for name in ("p50_ms", "p95_ms", "p99_ms")},
-        "overloaded": beyond | {"of_peak": round(beyond["per_second"] / bare, 3)},
+        "limit_per_second": round(statistics.median(most for most, _, _ in turns), 2),
+        "per_second": peak,
+        "of_limit": round(statistics.median(bare["per_second"] / most for most, bare, _ in turns), 3),
+        "of_limit_each_round": [round(bare["per_second"] / most, 3) for most, bare, _ in turns],
+        "with_everything_per_second": statistics.median(everything["per_second"] for *_, everything in turns),
+        "cost_of_everything": round(
+            statistics.median(bare["per_second"] / everything["per_second"] for _, bare, everything in turns), 3
+        ),
+        "alone": {
+            "work_ms": round(statistics.median(work for work, _ in alone), 2),
+            "p50_ms": round(statistics.median(p50 for _, p50 in alone), 2),
+            "ratio": round(statistics.median(p50 / work for work, p50 in alone), 3),
+        },
+        "saturated": {name: turns[-1][1][name] for name in ("p50_ms", "p95_ms", "p99_ms")},
+        "loads": loads,
         "resident_megabytes": round(memory, 1),
     }
 
 
-def middle(runs: list) -> float:
-    """The median rate of some runs."""
-    return statistics.median(run if isinstance(run, float) else run["per_second"] for run in runs)
+def under(url: str, bodies: list[bytes], peak: float, share: float, seconds: int) -> dict:
+    """What becomes of requests that are sent at a share of `peak`; answers count while requests come and until the last."""
+    began = time.perf_counter()
+    found = at_rate(url + PATHS["bare"], bodies, FORM, peak * share, seconds)
+    passed = time.perf_counter() - began
+    return found | {"of_peak": round(found["statuses"].get("200", 0) / passed / peak, 3)}
 
 
-def limit(mix: list[bytes]) -> float:
+def limit(mix: list[bytes], seconds: int) -> float:
     """Photos a second that all cores together decode, resize and pass through the network, without HTTP."""
     with multiprocessing.get_context("spawn").Pool(CORES, initializer=_load) as pool:
-        return sum(pool.map(_loop, [mix] * CORES, chunksize=1))
+        return sum(pool.starmap(_loop, [(mix, seconds)] * CORES, chunksize=1))
 
 
 def single(mix: list[bytes]) -> float:
@@ -121,10 +130,10 @@ def _load() -> None:
     _work = lambda photo: network.run(read(photo, network, 10**8)[1])  # noqa: E731  it is kept between calls
 
 
-def _loop(mix: list[bytes]) -> float:
+def _loop(mix: list[bytes], seconds: int) -> float:
     _work(mix[0])
     count, began = 0, time.perf_counter()
-    while (passed := time.perf_counter() - began) < SECONDS:
+    while (passed := time.perf_counter() - began) < seconds:
         _work(mix[count % len(mix)])
         count += 1
     return count / passed
@@ -137,24 +146,6 @@ def _alone(mix: list[bytes]) -> float:
         _work(mix[turn % len(mix)])
         times.append(time.perf_counter() - began)
     return statistics.median(times) * 1000
-
-
-def wrk(url: str, folder: str, connections: int, seconds: int = SECONDS) -> dict:
-    """Load the service: requests a second that were answered 200, milliseconds of latency, and how many were not."""
-    httpx2.get(url.split("/predict")[0] + "/health/ready").raise_for_status()
-    script = ROOT / "benchmarks" / "load.lua"
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script), url, "--", folder]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603  our own arguments
-    found = json.loads(said.split("RESULT ")[1])
-    answered = found["requests"] - found["refused"]
-    return {
-        "per_second": round(answered / found["seconds"], 2),
-        "p50_ms": found["p50"],
-        "p95_ms": found["p95"],
-        "p99_ms": found["p99"],
-        "refused": found["refused"],
-        "broken": found["broken"],
-    }
 
 
 def table(result: dict) -> str:
@@ -178,12 +169,19 @@ def table(result: dict) -> str:
         "one request at a time, p50",
         lambda m: f"{m['alone']['p50_ms']:.1f} ms, {m['alone']['ratio']:.2f} times the work alone",
     )
-    line(
-        "with 264 connections: answered, of the peak",
-        lambda m: (
-            f"{m['overloaded']['per_second']:.1f}/s, {m['overloaded']['of_peak']:.2f}; {m['overloaded']['broken']} broken"
-        ),
-    )
+    for name, says in (("half", "half"), ("four_fifths", "four fifths")):
+        line(
+            f"at {says} of that rate: p50, p95, p99",
+            lambda m, name=name: " / ".join(f"{m['loads'][name][f'p{p}_ms']:.0f}" for p in (50, 95, 99)) + " ms",
+        )
+    for name, says in (("twice", "twice"), ("four_times", "four times")):
+        line(
+            f"at {says} that rate: answered, of the peak; slowest 503; broken",
+            lambda m, name=name: (
+                f"{m['loads'][name]['of_peak']:.2f}; {m['loads'][name]['slowest_refusal_ms'] or 0:.0f} ms;"
+                f" {m['loads'][name]['broken']}"
+            ),
+        )
     line("resident memory", lambda m: f"{m['resident_megabytes']:.0f} MB")
     return "\n".join(lines)
 

@@ -70,6 +70,7 @@ def run(command: str, folder: Path, **environment: str) -> str:
 
 
 ELSEWHERE = {
+    f"{PYTHON} -m benchmarks.memory --out benchmarks/memory.json": "needs wrk: tests/benchmarks/test_clients.py runs it",
     "make test": "is what runs this test",
     "docker compose up --build": "is run by tests/docker/test_image.py",
     f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",
@@ -166,13 +167,6 @@ def committed(name: str) -> tuple[ModuleType, dict]:
     """A benchmark's script, and what it last wrote."""
     module = importlib.import_module(f"benchmarks.{name}")
     return module, json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
-
-
-def test_the_figures_of_the_start_are_those_that_were_measured():
-    start, result = committed("start")
-    assert start.table(result) in README
-    assert result["seconds_to_ready"]["median"] < 1.5
-    assert result["resident_megabytes"]["value"] < 250
 
 
 def test_the_figures_of_the_arithmetic_are_those_that_were_measured():

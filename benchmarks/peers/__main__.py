@@ -1,0 +1,71 @@
+"""The model servers that people would pick instead, side by side with ours: same photos, same network, both cores.
+
+    .venv/bin/python -m benchmarks.peers [--only NAME ...] [--out benchmarks/peers.json]
+
+Each peer runs in an environment of its own, .peers/NAME, made from benchmarks/peers/requirements/NAME.txt, in two ways:
+`documented`, as its own documentation sets up an image classifier, and `ours`, with our preprocessing and session handed to
+it (benchmarks/peers/work.py). Ours runs beside it and takes turns under load. A peer that is finished is written at once;
+started again, the benchmark measures what is not yet in the file, and with --only what is named, in any case.
+
+One peer takes about two minutes for each way, besides the time to install it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+
+from benchmarks import photos
+from benchmarks.clients import missing
+from benchmarks.peers import measure
+from benchmarks.peers.measure import measured, measured_ours, say
+from benchmarks.peers.running import ROOT, Failed, running
+from benchmarks.peers.servers import OURS, PEERS
+from benchmarks.peers.table import tables
+
+
+def main() -> None:
+    """Measure what is asked for, print the tables of everything that the file holds then."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=[OURS.name, *PEERS], metavar="NAME", help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "peers.json")
+    options = parser.parse_args()
+    if missing():
+        sys.exit(f"a load generator is missing; on Debian: apt-get install {' '.join(missing())}")
+    result = json.loads(options.out.read_text()) if options.out.exists() else {"servers": {}}
+    result |= {
+        "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}",
+        "connections": measure.CONNECTIONS,
+        "rounds": measure.ROUNDS,
+        "seconds_a_round": measure.ROUND_S,
+    }
+    todo = options.only or [name for name in (OURS.name, *PEERS) if name not in result["servers"]]
+    mixes = {"web": photos.web(), "phone": photos.phone()}
+    with running(OURS, "ours", mixes["web"][0]) as ours:
+        for name in todo:
+            result["servers"][name] = (
+                {"ours": measured_ours(mixes, ours)}
+                if name == OURS.name
+                else {variant: _tried(name, variant, mixes, ours) for variant in PEERS[name].variants}
+            )
+            options.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(tables(result))
+
+
+def _tried(name: str, variant: str, mixes: dict, ours) -> dict:
+    """What was measured, or the error in one line when the peer cannot be run."""
+    try:
+        return measured(PEERS[name], variant, mixes, ours)
+    except (Failed, subprocess.SubprocessError, httpx2.HTTPError) as error:
+        reason = str(error).strip().split("\n")[0]
+        say(f"  {name}, {variant}, failed: {reason}")
+        return {"error": reason}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What was measured of all servers comes in, Markdown tables of it go out."""
+
+from benchmarks.peers.servers import OURS, PEERS, VARIANTS
+
+WAYS = {"documented": "as its documentation shows", "ours": "our preprocessing and session"}
+MIXES = {"web": "web photos", "phone": "phone photos"}
+LOADS = {"half": "at 50 %", "most": "at 80 %", "twice": "at twice its saturation"}
+
+
+def tables(result: dict) -> str:
+    """A table of everything but latency, one of latency for each mix, and the servers that could not be run."""
+    rows = list(_rows(result["servers"]))
+    fine = [(title, way, one) for title, way, one in rows if "error" not in one]
+    parts = [_overview(fine)]
+    parts += [f"{title[0].upper()}{title[1:]}:\n\n{_latency(fine, mix)}" for mix, title in MIXES.items()]
+    parts += [f"{title}, {way}, could not be run: {one['error']}" for title, way, one in rows if "error" in one]
+    return "\n\n".join(parts)
+
+
+def _rows(servers: dict) -> list[tuple[str, str, dict]]:
+    """Title, way and result of each variant that was measured, ours first."""
+    ours = [(OURS.title, "as it is", servers[OURS.name]["ours"])] if OURS.name in servers else []
+    return ours + [
+        (peer.title, WAYS[variant] if len(peer.variants) > 1 else "as tutorials show", servers[name][variant])
+        for name, peer in PEERS.items()
+        for variant in VARIANTS
+        if variant in servers.get(name, {})
+    ]
+
+
+def _overview(rows: list[tuple[str, str, dict]]) -> str:
+    lines = [
+        "| server | set up | web photos | Catscope beside it | phone photos | Catscope beside it "
+        "| start to first answer | memory (PSS) | installed |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for title, way, one in rows:
+        cells = [title if "version" not in one else f"{title} {one['version']}", way]
+        for mix in MIXES:
+            found = one["mixes"][mix]
+            cells.append(f"{found['saturated']['per_second']:.1f}/s")
+            cells.append(
+                f"{found['ours_per_second']:.1f}/s, {found['ours_is_times']:.2f} times" if "ours_is_times" in found else ""
+            )
+        cells += [
+            f"{one['seconds_to_first_answer']:.1f} s",
+            f"{one['memory_after_load']['pss_megabytes']:.0f} MB",
+            f"{one['installed_megabytes']:.0f} MB",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _latency(rows: list[tuple[str, str, dict]], mix: str) -> str:
+    """Milliseconds of the answers at each load, p50 / p95 / p99."""
+    lines = [f"| server | set up | {' | '.join(LOADS.values())} |", "|---|---|---|---|---|"]
+    for title, way, one in rows:
+        cells = [_load(one["mixes"][mix][load]) for load in LOADS]
+        lines.append(f"| {title} | {way} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _load(found: dict) -> str:
+    times = [found[name] for name in ("p50_ms", "p95_ms", "p99_ms")]
+    cell = "no answer" if None in times else f"{times[0]:.0f} / {times[1]:.0f} / {times[2]:.0f} ms"
+    others = {status: count for status, count in found["statuses"].items() if status != "200"}
+    said = [f"{count} of {found['sent']} answered {status}" for status, count in others.items()]
+    if found["slowest_refusal_ms"] is not None:
+        said.append(f"the slowest of these in {found['slowest_refusal_ms']:.0f} ms")
+    if found["broken"]:
+        said.append(f"{found['broken']} of {found['sent']} not answered")
+    return "; ".join([cell, *said])

@@ -1,0 +1,87 @@
+"""A photo's bytes come in, the probabilities of cat and not cat go out: the work that every peer does, in two ways.
+
+`documented` is how the peers' image examples prepare a photo, with an ONNX Runtime session as its own quickstart makes it:
+one thread a core for each pass. `ours` is the service's own way, handed to the peer: decoding at a fraction of the size
+where that is enough, and one thread a pass, so that passes run side by side.
+
+Peers import this with their own Python; only numpy, Pillow and ONNX Runtime may be needed.
+"""
+
+import io
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+MODEL = Path(__file__).parents[2] / "model" / "cat"
+SIDE = 304  # pixels; what contract.json says
+CLASSES = ("cat", "not_cat")
+CORES = len(os.sched_getaffinity(0))
+
+
+class Work(Protocol):
+    """The two halves of the work, which peers put where they belong: decoding a request, and running a batch."""
+
+    def tensor(self, data: bytes) -> np.ndarray:
+        """A photo's bytes as (304, 304, 3) float32, 0..255."""
+
+    def probabilities(self, batch: np.ndarray) -> np.ndarray:
+        """The (n, 2) float32 probabilities of (n, 304, 304, 3) float32."""
+
+
+def variant() -> str:
+    """Which way is measured, `documented` or `ours`: the environment variable VARIANT."""
+    return os.environ.get("VARIANT", "documented")
+
+
+def load() -> Work:
+    """Load the network for the way that is measured."""
+    return {"documented": Documented, "ours": Ours}[variant()]()
+
+
+def named(probabilities: np.ndarray) -> dict[str, float]:
+    """The two probabilities of one photo by the names of their classes, as every peer answers them."""
+    return dict(zip(CLASSES, map(float, probabilities), strict=True))
+
+
+class Documented:
+    """Pillow's open, convert and resize; a session with nothing set; a batch in one pass."""
+
+    def __init__(self) -> None:
+        import onnxruntime
+
+        self._session = onnxruntime.InferenceSession(MODEL / "model.onnx", providers=["CPUExecutionProvider"])
+
+    def tensor(self, data: bytes) -> np.ndarray:
+        """See Work.tensor."""
+        from PIL import Image
+
+        image = Image.open(io.BytesIO(data)).convert("RGB").resize((SIDE, SIDE))
+        return np.asarray(image, dtype=np.float32)
+
+    def probabilities(self, batch: np.ndarray) -> np.ndarray:
+        """See Work.probabilities. Only the output that is answered is asked for, not every stage's."""
+        answer: np.ndarray = self._session.run(["probabilities"], {"image": batch})[0]
+        return answer
+
+
+class Ours:
+    """The service's own decoding, resizing and session; a batch photo by photo, which costs a CPU no more."""
+
+    def __init__(self) -> None:
+        from app.inference import contract, predict
+        from app.inference.decode import MAX_PIXELS
+        from app.inference.network import OnnxNetwork
+
+        self._network: Any = OnnxNetwork(contract.load(MODEL))
+        self._read = lambda data: predict.read(data, self._network, MAX_PIXELS)[1]
+
+    def tensor(self, data: bytes) -> np.ndarray:
+        """See Work.tensor."""
+        one: np.ndarray = self._read(data)[0]
+        return one
+
+    def probabilities(self, batch: np.ndarray) -> np.ndarray:
+        """See Work.probabilities."""
+        return np.stack([self._network.run(one[np.newaxis]).probabilities for one in batch])
