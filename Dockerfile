@@ -10,12 +10,14 @@ FROM ${PYTHON_IMAGE} AS build
 COPY requirements/serve.txt /
 RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
       --prefix=/install --require-hashes -r /serve.txt
-# 45 MB that nothing here calls: ONNX Runtime's second copy for C programs (the Python module has its own built in), its
-# converters, and NumPy's tests.
+# 48 MB that nothing here calls: ONNX Runtime's second copy for C programs (the Python module has its own built in), its
+# converters, NumPy's tests, its Fortran compiler's front end, and what is there for C programs and type checkers.
 RUN cd /install/lib/python3.*/site-packages \
     && rm -r onnxruntime/capi/libonnxruntime.so* onnxruntime/datasets onnxruntime/quantization onnxruntime/tools \
          onnxruntime/transformers \
-    && find numpy -type d -name tests -prune -exec rm -r {} +
+    && rm -r numpy/f2py numpy/_core/include \
+    && find numpy -type d -name tests -prune -exec rm -r {} + \
+    && find . -name '*.pyi' -delete -o -name '*.a' -delete
 COPY LICENSE /catscope/
 COPY app /catscope/app
 COPY model /catscope/model
