@@ -1,7 +1,7 @@
 """The bytes of a connection come in; a large body goes out in one piece, written once, where the kernel put it.
 
 Uvicorn hands a body on in pieces of at most 64 kB: each is copied into its buffer, taken out of it, waited for by the
-application and asked for anew. For a photo of 4 MB that costs more time than resizing it. Here, once the headers have
+application and asked for anew. For a photo of some megabytes that is most of what HTTP costs. Here, once the headers have
 announced a length, the rest of the body is received straight into a buffer of that length (asyncio's BufferedProtocol),
 and the application gets it as one ASGI message.
 """

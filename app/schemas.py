@@ -149,7 +149,7 @@ class NetworkDetail(NetworkAnswer):
 
 
 def response(answer: dict[str, Any]) -> Response:
-    """An answer as JSON, written by pydantic's serializer: a quarter of the time that the json module takes for 200 kB."""
+    """An answer as JSON, written by pydantic's serializer: the json module's bytes, in less time."""
     return Response(to_json(answer), media_type="application/json")
 
 

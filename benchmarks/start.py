@@ -52,9 +52,7 @@ def main() -> None:
 
 def start(folder: Path = ROOT) -> tuple[float, subprocess.Popen[bytes], str]:
     """Start the service of a folder as users do and wait until it is ready: seconds that took, the process, its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     began = time.perf_counter()
     environment = compiling() | {"CATSCOPE_PORT": str(port)}
     nowhere = subprocess.DEVNULL  # its log is written, as it is for users, but not between our lines
@@ -69,6 +67,14 @@ def start(folder: Path = ROOT) -> tuple[float, subprocess.Popen[bytes], str]:
         if process.poll() is not None:
             sys.exit("the service did not start")
         time.sleep(0.005)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def compiling() -> dict[str, str]:

@@ -30,6 +30,19 @@ def cat_photo() -> bytes:
 
 
 @pytest.fixture(scope="session")
+def described(cat_photo: bytes) -> dict[str, object]:
+    """What every answer says of that photo."""
+    return {
+        "width": 451,
+        "height": 300,
+        "format": "PNG",
+        "animated": False,
+        "bytes": len(cat_photo),
+        "sha256": sha256(cat_photo),
+    }
+
+
+@pytest.fixture(scope="session")
 def cat_image() -> Image.Image:
     return Image.open(CHELSEA).convert("RGB")
 

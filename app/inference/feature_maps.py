@@ -71,6 +71,6 @@ def summarize(stage: str, kind: str, values: np.ndarray, channels: int, thumbnai
 
 
 def _means(flat: np.ndarray) -> np.ndarray:
-    """The mean of each row, (n, m) float32 to (n,): einsum adds in a third of the time that `mean` takes for its pairs."""
+    """The mean of each row, (n, m) float32 to (n,): einsum adds faster than `mean`, which adds in pairs."""
     means: np.ndarray = np.einsum("ij->i", flat) / np.float32(flat.shape[1])
     return means

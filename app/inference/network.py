@@ -59,7 +59,7 @@ def import_onnxruntime() -> ModuleType:
 
     Since 1.32 its Linux builds report to their maker unless told not to before the import (its Privacy.md); a service for
     people's photos tells nobody anything. The arena is where passes keep what they compute: shared, and grown by what is
-    asked for instead of to the next power of two, it takes half the memory.
+    asked for instead of to the next power of two, it takes less memory.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -77,12 +77,11 @@ class OnnxNetwork:
     """A network run by ONNX Runtime, one thread a pass: a CPU does more passes a second side by side than together."""
 
     def __init__(self, contract: Contract) -> None:
+        path = contract.verified("model.onnx")
         try:
-            self._session = session(contract.verified("model.onnx"))
-        except NetworkError:
-            raise
+            self._session = session(path)
         except Exception as error:  # the runtime's own exceptions share no base class
-            raise NetworkError(f"{contract.folder / 'model.onnx'} cannot be run: {error}") from error
+            raise NetworkError(f"{path} cannot be run: {error}") from error
         self.contract = contract
         self.sha256 = contract.files["model.onnx"]
         self._weights: dict[str, np.ndarray] = {}
@@ -137,7 +136,7 @@ def session(model: bytes | Path) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.enable_mem_pattern = False  # one block for a whole pass saves no time here and takes 10 MB more
+    options.enable_mem_pattern = False  # one block for a whole pass saves no time here and takes more memory
     options.add_session_config_entry("session.use_env_allocators", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

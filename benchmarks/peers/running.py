@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import httpx2
 
 from benchmarks.peers.servers import Peer, requirements
+from benchmarks.start import free_port
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / ".peers"
@@ -107,7 +107,7 @@ def running(peer: Peer, variant: str, photo: bytes) -> Iterator[Server]:
     Raises Failed when it ends or has given no answer after PATIENCE_S.
     """
     python = install(peer)
-    ports = {"port": str(_free_port()), "spare": str(_free_port())}
+    ports = {"port": str(free_port()), "spare": str(free_port())}
     more = dict(peer.environment) | dict(peer.besides.get(variant, {}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CATSCOPE_", "PYTHON"))}
     environment |= {"VARIANT": variant, "PORT": ports["port"], "PYTHONPATH": str(ROOT), "ORT_DISABLE_TELEMETRY": "1"}
@@ -193,10 +193,3 @@ def _signal(tree: list[int], number: int) -> None:
     for pid in tree:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
