@@ -1,7 +1,7 @@
 """The layers that keep their weights: tensors of photos come in, what the rest of the network learns from goes out."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,16 +50,20 @@ def rest(network: keras.Model, last_frozen: str) -> keras.Model:
 
 
 def in_chunks(work: Callable[[range], Any], count: int, ahead: int = 0) -> Iterator[Any]:
-    """`work` on ranges of up to CHUNK numbers below `count`, on every core, in order, `ahead` of them before their turn."""
-    ranges = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    """`work` on ranges of up to CHUNK numbers below `count`; see `in_turn`."""
+    yield from in_turn(work, [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)], ahead)
+
+
+def in_turn(work: Callable[[Any], Any], jobs: Sequence[Any], ahead: int = 0) -> Iterator[Any]:
+    """`work` on each of `jobs`, on every core, in order, `ahead` of them before their turn."""
     ahead = ahead or 2 * (os.cpu_count() or 1)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = [pool.submit(work, numbers) for numbers in ranges[:ahead]]
+        waiting = [pool.submit(work, job) for job in jobs[:ahead]]
         try:
-            for place in range(len(ranges)):
+            for place in range(len(jobs)):
                 done = waiting.pop(0).result()
-                if place + ahead < len(ranges):
-                    waiting.append(pool.submit(work, ranges[place + ahead]))
+                if place + ahead < len(jobs):
+                    waiting.append(pool.submit(work, jobs[place + ahead]))
                 yield done
         finally:
             for future in waiting:

@@ -19,7 +19,7 @@ from training.augment import augment
 from training.compose import compose
 from training.config import CLASSES, Recipe
 from training.dataset import Split
-from training.frozen import frozen, in_chunks
+from training.frozen import frozen, in_chunks, in_turn
 from training.networks.pretrained import SHARPNESS, START, pretrained
 
 VALIDATION = 0
@@ -52,7 +52,10 @@ class Views(Protocol):
 
 
 class Photos:
-    """Single photos: augmented for learning, as they are for validating."""
+    """Single photos: augmented for learning, as they are for validating.
+
+    The next batches are made while the network learns from this one.
+    """
 
     def __init__(self, recipe: Recipe, side: int) -> None:
         self.recipe, self.side = recipe, side
@@ -61,10 +64,13 @@ class Photos:
         """See Views.batches."""
         targets = np.eye(len(CLASSES), dtype=np.float32)[split.labels]
         weights = class_weights(split.labels)[split.labels]
-        for number, rows in enumerate(_rows(self.recipe, len(targets), epoch)):
+
+        def batch(numbered: tuple[int, np.ndarray]) -> Batch:
+            number, rows = numbered
             seed = (self.recipe.seed * 10_000 + epoch) * 100_000 + number
-            views = augment(split.pixels[rows], self.recipe, self.side, seed % 2**31)
-            yield Batch(views, targets[rows], weights[rows])
+            return Batch(augment(split.pixels[rows], self.recipe, self.side, seed % 2**31), targets[rows], weights[rows])
+
+        yield from in_turn(batch, list(enumerate(_rows(self.recipe, len(targets), epoch))))
 
     def still(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """See Views.still."""
