@@ -28,6 +28,18 @@ def _rows(servers: dict) -> list[tuple[str, str, dict]]:
     ]
 
 
+def short(result: dict) -> str:
+    """How many times as fast Catscope was beside each server, and the memory of both: the table for people in a hurry."""
+    lines = ["| beside | set up | web photos | phone photos | its memory |", "|---|---|---|---|---|"]
+    for title, way, one in _rows(result["servers"]):
+        if "error" in one:
+            continue
+        times = [one["mixes"][mix].get("ours_is_times") for mix in MIXES]
+        cells = [f"{found:.2f} times" if found else "1" for found in times]
+        lines.append(f"| {title} | {way} | {' | '.join(cells)} | {one['memory_after_load']['pss_megabytes']:.0f} MB |")
+    return "\n".join(lines)
+
+
 def _overview(rows: list[tuple[str, str, dict]]) -> str:
     lines = [
         "| server | set up | web photos | Catscope beside it | phone photos | Catscope beside it "
