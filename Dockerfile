@@ -7,9 +7,11 @@
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS build
-COPY requirements/serve.txt /
+# `--build-arg REQUIREMENTS=tracing` adds OpenTelemetry's packages.
+ARG REQUIREMENTS=serve
+COPY requirements/${REQUIREMENTS}.txt /requirements.txt
 RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
-      --prefix=/install --require-hashes -r /serve.txt
+      --prefix=/install --require-hashes -r /requirements.txt
 # 48 MB that nothing here calls: ONNX Runtime's second copy for C programs (the Python module has its own built in), its
 # converters, NumPy's tests, its Fortran compiler's front end, and what is there for C programs and type checkers.
 RUN cd /install/lib/python3.*/site-packages \

@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help serve test test-docker test-browser test-fresh check lock train evaluate references pointing clean
+.PHONY: help serve test test-docker test-browser test-fresh audit soak check lock train evaluate references pointing clean
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ serve: $(VENV)/.serve  ## serve the shipped networks on port 8000
 	$(RUN) -m app
 
 test: $(VENV)/.dev  ## run the tests that need neither root, Docker nor a browser
-	$(RUN) -m pytest -m "not docker and not browser and not fresh"
+	$(RUN) -m pytest -m "not docker and not browser and not fresh and not soak"
 
 test-docker: $(VENV)/.dev  ## build the image, start it with compose, send it a photo
 	$(RUN) -m pytest -m docker
@@ -25,6 +25,14 @@ test-browser: $(VENV)/.dev  ## use Swagger UI in Debian's Chromium, with no othe
 
 test-fresh: $(VENV)/.dev  ## clone the repository and serve from the clone, as a stranger would
 	$(RUN) -m pytest -m fresh
+
+audit:  ## look the pinned packages up in PyPI's list of known vulnerabilities
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/serve.txt
+
+soak: $(VENV)/.dev  ## attack and load the service for an hour and a half; keeps the figures of docs/reliability.md
+	-$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(RUN) -m pytest -m soak
 
 check: $(VENV)/.dev  ## lint, formatting and types
 	$(RUN) -m ruff check .

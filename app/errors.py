@@ -2,18 +2,21 @@
 
     CatscopeError
     ├── RequestError                 what a client sent cannot be answered
+    │   ├── BadRequest         400   not an HTTP request
     │   ├── Unauthorized       401   API keys are configured and none of them was sent
     │   ├── NotFound           404   no such network, no such stage in a path, no such path
     │   ├── MethodNotAllowed   405   the path exists, but not for this method
+    │   ├── TooSlow            408   the request did not arrive in time
     │   ├── TooLarge           413   more bytes or more pixels than the settings allow
     │   ├── UnsupportedImage   415   not an image format that is read
     │   ├── InvalidRequest     422   a missing part, a parameter out of range
     │   │   └── BrokenImage    422   an image format that is read, but this file is broken
     │   ├── RateLimited        429   too many requests from one client; carries `retry_after`
+    │   ├── HeadTooLarge       431   a request's first line and headers that are too long
     │   ├── Overloaded         503   not ready, or too many requests waiting; carries `retry_after`
     │   ├── DeadlineExceeded   504   waited longer than the deadline setting
     │   └── Unforeseen         500   a mistake of ours, never of the client's
-    └── NetworkError                 a folder under model/ cannot be served; stops the start, is never answered
+    └── NetworkError                 a folder under model/ cannot be served; stops the start, or the reload
 
 Each `RequestError` becomes one RFC 9457 problem: `type` is a name within Catscope's documentation, `title` the class of
 problem, `detail` a sentence that says what was received and what is accepted.
@@ -30,6 +33,12 @@ class RequestError(CatscopeError):
     status = 400
     title = "The request cannot be answered"
     retry_after: int | None = None
+
+
+class BadRequest(RequestError):
+    """The bytes are not an HTTP request."""
+
+    title = "Not an HTTP request"
 
 
 class Unauthorized(RequestError):
@@ -51,6 +60,13 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     title = "This path answers other methods"
+
+
+class TooSlow(RequestError):
+    """The request's head or body did not arrive in the time that it may take."""
+
+    status = 408
+    title = "Too slow"
 
 
 class TooLarge(RequestError):
@@ -89,6 +105,13 @@ class RateLimited(RequestError):
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class HeadTooLarge(RequestError):
+    """The request's first line and headers are longer than is read."""
+
+    status = 431
+    title = "The request's head is too large"
 
 
 class Overloaded(RequestError):

@@ -1,6 +1,5 @@
 """What a request must pass before it is read: API key, rate limit, size of its body. Plain ASGI, so nothing is buffered."""
 
-import hmac
 import math
 import time
 from collections.abc import Callable
@@ -8,27 +7,34 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.bodies import LARGEST_DROPPED
 from app.errors import RateLimited, RequestError, TooLarge, Unauthorized
+from app.keys import Keys
 from app.problems import response
 from app.settings import Settings
 
-OPEN_PATHS = ("/health/", "/docs", "/openapi.json", "/web/")
+OPEN_PATHS = ("/health/", "/metrics", "/docs", "/openapi.json", "/web/")
 """Answered without a key and without counting: probes, documentation, and the page's files, as the page itself is."""
 
 
 class Limits:
-    """ASGI middleware that answers 401, 429 and 413 itself, and 503 when `check_room` raises Overloaded."""
+    """ASGI middleware that answers 401, 429 and 413 itself, and 503 when `expect`, asked for a place for a photo, raises
+    Overloaded; what `expect` returns gives the place back.
+
+    Who is answered before a large body has arrived is told that the connection ends: it is not read for nothing.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         settings: Settings,
+        keys: Keys,
         clock: Callable[[], float] = time.monotonic,
-        check_room: Callable[[], None] = lambda: None,
+        expect: Callable[[], Callable[[], None]] = lambda: lambda: None,
     ) -> None:
         self._app = app
-        self._check_room = check_room
-        self._keys = [key.encode() for key in settings.api_keys]
+        self._expect = expect
+        self._keys = keys
         self._max_bytes = settings.max_bytes
         self._rate = Rate(settings.rate_limit, clock)
 
@@ -38,33 +44,36 @@ class Limits:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        body = _Body(receive, send, self._max_bytes, _is_long(headers))
         try:
             if scope["path"] != "/" and not scope["path"].startswith(OPEN_PATHS):
                 key = self._admit(headers)
                 self._rate.take(key or (scope["client"] or ("",))[0])
             self._announced(headers)
             if scope["method"] == "POST":  # a photo that would be refused for want of room is refused before it is read
-                self._check_room()
+                body.arrived = self._expect()
         except RequestError as error:
-            await response(error)(scope, receive, send)
+            await response(error)(scope, receive, body.send)
             return
-        body = _Body(receive, send, self._max_bytes)
         try:
             await self._app(scope, body.receive, body.send)
         except Exception:
             if not body.too_large:  # otherwise it is the application's surprise at a body that ended
                 raise
+        finally:
+            body.arrived()
         if body.too_large:
-            await response(body.error())(scope, receive, send)
+            answer = response(body.error())
+            answer.headers["Connection"] = "close"
+            await answer(scope, receive, send)
 
     def _admit(self, headers: Headers) -> str:
-        """The key that was sent, if keys are configured; comparing takes as long for a wrong key as for a right one."""
+        """The key that was sent, if keys are configured."""
         if not self._keys:
             return ""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         sent = headers.get("x-api-key") or (token if scheme.lower() == "bearer" else "")
-        matches = [hmac.compare_digest(sent.encode(), key) for key in self._keys]
-        if not any(matches):
+        if not self._keys.accepts(sent):
             what = "The key that was sent is not one of them" if sent else "No key was sent"
             raise Unauthorized(f"{what}; send a valid key in the header X-API-Key or as Authorization: Bearer.")
         return sent
@@ -80,8 +89,10 @@ class _Body:
     whatever it still answers is dropped, so that the middleware can answer 413.
     """
 
-    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+    def __init__(self, receive: Receive, send: Send, max_bytes: int, long: bool) -> None:
         self._receive, self._send, self._max_bytes = receive, send, max_bytes
+        self._outstanding = long
+        self.arrived: Callable[[], None] = lambda: None
         self._read = 0
         self._answering = False
         self.too_large = False
@@ -92,15 +103,26 @@ class _Body:
         if self._read > self._max_bytes and not self._answering:
             self.too_large = True
             return {"type": "http.disconnect"}
+        if not message.get("more_body"):
+            self._outstanding = False
+            self.arrived()
         return message
 
     async def send(self, message: Message) -> None:
         if not self.too_large:
             self._answering = True
+            if self._outstanding and message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
             await self._send(message)
 
     def error(self) -> TooLarge:
         return _too_large(f"has sent {self._read} and goes on", self._max_bytes)
+
+
+def _is_long(headers: Headers) -> bool:
+    """Whether a body is announced that takes a while to arrive."""
+    length = headers.get("content-length", "")
+    return "transfer-encoding" in headers or (length.isdecimal() and int(length) > LARGEST_DROPPED)
 
 
 def _too_large(what: str, most: int) -> TooLarge:

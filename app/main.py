@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
-from app import __version__, problems, schemas
+from app import __version__, problems, schemas, tracing
 from app.errors import NetworkError
-from app.limits import Limits
-from app.routes import docs, explain, health, models, page, predict
+from app.limits import OPEN_PATHS, Limits
+from app.routes import docs, explain, health, metrics, models, page, predict
 from app.service import Service
-from app.settings import Settings
+from app.settings import Settings, tracing_is_wanted
+from app.sight import ID, Sight
 
 log = logging.getLogger("catscope")
 
@@ -33,14 +35,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         loading.cancel()
         service.workers.close()
+        if hasattr(app.state, "tracing"):
+            await asyncio.to_thread(app.state.tracing.shutdown)  # what was not sent yet is
 
     app = FastAPI(
         title="Catscope", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = service
-    app.add_middleware(Limits, settings=service.settings, check_room=service.workers.check_room)
+    app.add_middleware(Limits, settings=service.settings, keys=service.keys, expect=service.expect)
+    if service.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(service.settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=[ID, "Retry-After", "X-Probability-Cat"],
+        )
+    app.add_middleware(Sight)
+    if tracing_is_wanted():
+        tracing.install(app)
     problems.register(app)
-    for family in (predict, explain, models, health, docs, page):
+    for family in (predict, explain, models, health, metrics, docs, page):
         app.include_router(family.router)
     docs.mount_assets(app)
     page.mount_assets(app)
@@ -50,6 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 async def _load(service: Service) -> None:
     """Load the networks beside the running loop, which answers health checks meanwhile; end the process if that fails."""
+    if service.ready:
+        return
     try:
         await asyncio.to_thread(service.load)
         log.info("ready: %s", ", ".join(service.networks))
@@ -67,7 +84,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         parts["Problem"] = schemas.Problem.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             parts.pop(name, None)
-        if app.state.service.settings.api_keys:  # so that Swagger UI asks for one
+        if app.state.service.keys:
+            for path, operations in document["paths"].items():
+                for operation in operations.values() if path.startswith(OPEN_PATHS) else ():
+                    operation["security"] = []  # so that Swagger UI asks for one
             document["components"]["securitySchemes"] = {
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "bearer": {"type": "http", "scheme": "bearer"},

@@ -1,6 +1,7 @@
 """An error comes in; an RFC 9457 problem goes out. Every answer that is not a success is made here."""
 
 import http
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -8,7 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from app.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unforeseen
+from app.errors import InvalidRequest, MethodNotAllowed, NetworkError, NotFound, Overloaded, RequestError
+
+log = logging.getLogger("catscope")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -27,6 +30,14 @@ def response(error: RequestError) -> Response:
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="catscope"'
     return JSONResponse(problem(error), error.status, headers, MEDIA_TYPE)
+
+
+def raw(error: RequestError, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The problem as the bytes of an HTTP/1.1 response with those headers, after which the connection is closed."""
+    answer = response(error)
+    lines = [*headers, *answer.raw_headers, (b"connection", b"close")]
+    status = f"HTTP/1.1 {error.status} {http.HTTPStatus(error.status).phrase}\r\n".encode()
+    return status + b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n" + bytes(answer.body)
 
 
 def register(app: FastAPI) -> None:
@@ -51,10 +62,11 @@ def register(app: FastAPI) -> None:
             return answer
         return response(InvalidRequest(f"The request body cannot be read: {error.detail}"))
 
-    async def unforeseen(request: Request, error: Exception) -> Response:
-        return response(Unforeseen("The request met a mistake in Catscope; its log says which."))
+    async def changed(request: Request, error: Exception) -> Response:
+        log.error("%s", error)
+        return response(Overloaded("The network's file is being replaced; what is read from it cannot be answered now."))
 
-    app.add_exception_handler(Exception, unforeseen)
+    app.add_exception_handler(NetworkError, changed)
     app.add_exception_handler(RequestError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)

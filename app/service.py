@@ -1,19 +1,27 @@
 """What the routes share: the settings, the loaded networks and the workers."""
 
+import asyncio
 import contextlib
 import ctypes
 import json
+import logging
+import math
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app import metrics
+from app.bodies import Held
 from app.errors import NetworkError, NotFound, Overloaded
-from app.inference import decode
+from app.inference import contract, decode
 from app.inference.network import Network, load_all
+from app.keys import Keys
 from app.settings import Settings
-from app.workers import Workers
+from app.workers import Workers, cores
+
+log = logging.getLogger("catscope")
 
 
 class Service:
@@ -25,10 +33,15 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.workers = Workers(settings.threads, settings.max_waiting, settings.deadline_s)
+        threads = settings.threads or math.ceil(cores() / settings.processes)
+        self.workers = Workers(threads, settings.max_waiting, settings.deadline_s)
+        self.held = Held(settings.max_held_bytes)
         self.networks: dict[str, Network] = {}
-        self.records: dict[str, dict[str, dict[str, Any] | None]] = {}
+        self.records: Records = {}
+        self.keys = Keys(settings)
         self.failure = ""
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.stop: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM)
 
     @property
@@ -36,16 +49,64 @@ class Service:
         """Whether every network is loaded and has answered once."""
         return bool(self.networks)
 
+    def expect(self) -> Callable[[], None]:
+        """See `Workers.expect`. Raises Overloaded when there is no place, or no memory, for one more photo."""
+        self.held.check_room()
+        return self.workers.expect()
+
     def load(self) -> None:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
-        networks = load_all(self.settings.model_dir, self.settings.engine)
-        check_default(self.settings, list(networks))
-        for name, network in networks.items():
-            folder = network.contract.folder
-            self.records[name] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
+        networks, records = self._loaded()
         decode.prepare()
         _give_back_memory()
-        self.networks = networks
+        self._serve(networks, records)
+
+    def _loaded(self) -> "tuple[dict[str, Network], Records]":
+        networks = load_all(self.settings.model_dir, self.settings.engine)
+        for name in self.networks:  # a reload
+            if name not in networks and (self.settings.model_dir / name).is_dir():
+                raise NetworkError(f"{self.settings.model_dir / name} has no contract.json any more")
+        contract.check_default(self.settings.network, list(networks))
+        records = {}
+        for name, network in networks.items():
+            folder = network.contract.folder
+            records[name] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
+        return networks, records
+
+    def _serve(self, networks: dict[str, Network], records: "Records") -> None:
+        """From now on these; requests under way end with those that they began with."""
+        self.networks, self.records = networks, records
+        metrics.models(networks.values())
+
+    async def reload(self) -> bool:
+        """Load all networks again, beside those that serve, and then serve these. When one of them cannot be served, the log
+        says why and nothing changes. Returns whether the networks are new.
+        """
+        async with self._reloading:
+            try:
+                networks, records = await asyncio.to_thread(self._loaded)
+            except NetworkError as error:
+                log.error("the networks of before are served on: %s", error)
+                metrics.reloaded("refused")
+                return False
+            self._serve(networks, records)
+            metrics.reloaded("done")
+            log.info("reloaded: %s", ", ".join(f"{name} {found.contract.version}" for name, found in networks.items()))
+            del networks
+            await asyncio.to_thread(_give_back_memory)
+            return True
+
+    def reload_soon(self) -> None:
+        """Begin a reload on the running loop; what a signal calls."""
+        task = asyncio.get_running_loop().create_task(self._reload_quietly())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload_quietly(self) -> None:
+        try:
+            await self.reload()
+        except Exception:  # nobody waits for the task: without this, its end would go unheard
+            log.exception("the networks of before are served on")
 
     @property
     def default(self) -> str:
@@ -66,10 +127,8 @@ class Service:
         return self.networks[name]
 
 
-def check_default(settings: Settings, names: list[str]) -> None:
-    """Raise NetworkError when the network that the settings name is not among `names`."""
-    if settings.network and settings.network not in names:
-        raise NetworkError(f"CATSCOPE_NETWORK is {settings.network}; there are {', '.join(names)}")
+Records = dict[str, dict[str, dict[str, Any] | None]]
+"""By network: its `metrics` and `history`, the JSON that training wrote, or None."""
 
 
 def _give_back_memory() -> None:

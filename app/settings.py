@@ -1,6 +1,7 @@
-"""Every setting of the service in one frozen `Settings`; the environment is read here and nowhere else."""
+"""Every setting of the service in one frozen `Settings`; the environment is read, and written, here and nowhere else."""
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,13 +25,23 @@ class Settings:
     model_dir: Path = _setting(Path("model"), "folder that holds a folder for each network")
     engine: str = _setting("onnx", "what runs a network: onnx, or keras (needs TensorFlow)", among=("onnx", "keras"))
     network: str = _setting("", "network that answers when a request names none; empty: cat, else tutorial, else the first")
-    threads: int = _setting(0, "photos worked on at once; 0: one a core", least=0, most=1024)
+    processes: int = _setting(1, "processes that serve; of several, one that dies is started anew", least=1, most=256)
+    threads: int = _setting(0, "photos that each process works on at once; 0: one a core", least=0, most=1024)
     max_bytes: int = _setting(20 * 1024 * 1024, "largest request body in bytes", least=1)
     max_pixels: int = _setting(MAX_PIXELS, "largest photo in pixels, width x height", least=1)
     max_waiting: int = _setting(64, "requests that may wait for a thread; more are answered 503", least=0)
+    max_held_bytes: int = _setting(256 * 1024 * 1024, "bytes of photos held at once; then it answers 503", least=1)
+    keep_alive_s: int = _setting(75, "seconds that a connection without a request is kept open", least=1)
     deadline_s: float = _setting(10.0, "seconds a request may wait and be worked on; longer is answered 504", least=0.001)
     api_keys: tuple[str, ...] = _setting((), "comma-separated keys, one of which every request must send; empty: none")
+    api_keys_file: Path = _setting(
+        Path(), "file with a key a line, besides those; looked at again when it changes, so that keys can be replaced"
+    )
     rate_limit: int = _setting(0, "requests a minute from one key or address; 0: no limit", least=0)
+    cors_origins: tuple[str, ...] = _setting(
+        (), "comma-separated origins, as https://cats.example, whose pages may ask; *: all; empty: none but its own"
+    )
+    log_format: str = _setting("text", "text, or json: an object a line", among=("text", "json"))
     log_level: str = _setting("info", "debug, info, warning or error", among=("debug", "info", "warning", "error"))
 
     @classmethod
@@ -55,7 +66,38 @@ class Settings:
         return [(PREFIX + f.name.upper(), _shown(f.default), f.metadata["says"]) for f in fields(cls)]
 
 
+_SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def share_metrics() -> str:
+    """Make a folder where several processes add up their metrics, and return it. prometheus_client looks for this variable
+    when it is imported, so this comes first.
+    """
+    folder = tempfile.mkdtemp(prefix="catscope-metrics-")
+    os.environ[_SHARED_METRICS] = folder
+    return folder
+
+
+def metrics_are_shared() -> bool:
+    """Whether several processes add up their metrics."""
+    return _SHARED_METRICS in os.environ
+
+
+def tracing_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the OpenTelemetry variables ask for traces; its own packages read the rest of them."""
+    named = environment.get("OTEL_TRACES_EXPORTER", "").strip()
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return named != "none" and (bool(named) or any(environment.get(name) for name in endpoints))
+
+
+def traces_exporter(environment: Mapping[str, str] = os.environ) -> str:
+    """The exporter that OTEL_TRACES_EXPORTER names, `otlp` where it names none."""
+    return environment.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
+
+
 def _shown(default: Any) -> str:
+    if default == Path():
+        return ""
     return ",".join(default) if isinstance(default, tuple) else str(default)
 
 

@@ -5,6 +5,7 @@ loop stays free to accept, to refuse and to answer health checks.
 """
 
 import asyncio
+import contextvars
 import math
 import os
 from collections.abc import Callable
@@ -12,9 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from app import metrics
 from app.errors import DeadlineExceeded, Overloaded
 
 T = TypeVar("T")
+
+EXPECT_S = 0.25
+"""How long a place is kept for a photo that is arriving, in seconds. Short: whoever sends heads alone must send hundreds of
+them a second to keep others out.
+"""
 
 
 class Workers:
@@ -29,13 +36,32 @@ class Workers:
         self._most = self._threads + max_waiting
         self._deadline_s = deadline_s
         self._held = 0
+        self._expected: set[object] = set()
 
     def check_room(self) -> None:
-        """Raise Overloaded when a call that came now would be refused; asked before a request's body is read."""
-        if self._held >= self._most:
-            raise Overloaded(
-                f"{self._held} requests are being worked on or waiting, which is as many as may; try again soon."
-            )
+        """Raise Overloaded when a call that came now would be refused."""
+        self._check(self._held)
+
+    def _check(self, held: int) -> None:
+        if held >= self._most:
+            raise Overloaded(f"{held} requests are being worked on or waiting, which is as many as may; try again soon.")
+
+    def expect(self) -> Callable[[], None]:
+        """Keep a place for a call whose photo is only now arriving, for EXPECT_S seconds at most: who sends slowly keeps
+        nobody out. Returns what gives the place back; calling it again does nothing.
+
+        Raises Overloaded when there is no place.
+        """
+        self._check(self._held + len(self._expected))
+        place = object()
+        self._expected.add(place)
+        lapse = asyncio.get_running_loop().call_later(EXPECT_S, self._expected.discard, place)
+
+        def give_back() -> None:
+            self._expected.discard(place)
+            lapse.cancel()
+
+        return give_back
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` on a thread and return what it returns.
@@ -44,13 +70,13 @@ class Workers:
         time is over: a call that was still waiting is then never started, one that was being worked on ends unheard.
         """
         self.check_room()
-        self._held += 1
+        self._count(1)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
         def finished(done: Future[T]) -> None:
             """On the loop: the place is free again, and whoever still waits is told."""
-            self._held -= 1
+            self._count(-1)
             if answer.done():
                 return
             if done.cancelled():
@@ -60,7 +86,7 @@ class Workers:
             else:
                 answer.set_result(done.result())
 
-        working = self._pool.submit(work)
+        working = self._pool.submit(contextvars.copy_context().run, work)
         working.add_done_callback(lambda done: None if loop.is_closed() else loop.call_soon_threadsafe(finished, done))
         deadline = asyncio.timeout(self._deadline_s)
         try:
@@ -72,6 +98,11 @@ class Workers:
             raise DeadlineExceeded(f"The request waited longer than {self._deadline_s:g} s.") from None
         finally:
             working.cancel()  # does nothing to what has begun
+
+    def _count(self, change: int) -> None:
+        self._held += change
+        metrics.working.set(min(self._held, self._threads))
+        metrics.waiting.set(max(0, self._held - self._threads))
 
     def close(self) -> None:
         """Wait for the calls under way; refuse new ones."""

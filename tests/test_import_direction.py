@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted([*(ROOT / "app").rglob("*.py"), *(ROOT / "training").rglob("*.py")])
 STEPS = (
     "decode",
+    "structure",
     "tensor",
     "network",
     "feature_maps",
@@ -28,6 +29,7 @@ STEPS = (
 )
 # A step may use what lies below it; it never calls the step before or after it.
 BELOW = {
+    "decode": {"structure"},
     "network": {"contract", "weights", "pooling", "taps"},
     "feature_maps": {"palette"},
     "kernels": {"palette"},

@@ -71,6 +71,9 @@ def run(command: str, folder: Path, **environment: str) -> str:
 
 ELSEWHERE = {
     f"{PYTHON} -m benchmarks.memory --out benchmarks/memory.json": "needs wrk: tests/benchmarks/test_clients.py runs it",
+    f"{PYTHON} -m benchmarks.load --out benchmarks/load.json": "needs wrk: tests/benchmarks/test_clients.py runs it",
+    f"{PYTHON} -m benchmarks.peers --out benchmarks/peers.json": "installs seven servers, and takes half an hour",
+    "make soak": "takes an hour and a half",
     "make test": "is what runs this test",
     "docker compose up --build": "is run by tests/docker/test_image.py",
     f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",

@@ -120,6 +120,12 @@ def load_all(folder: Path) -> list[Contract]:
     return contracts
 
 
+def check_default(wanted: str, names: list[str]) -> None:
+    """Raise NetworkError when a network is wanted by default, and is not among `names`."""
+    if wanted and wanted not in names:
+        raise NetworkError(f"CATSCOPE_NETWORK is {wanted}; there are {', '.join(names)}")
+
+
 def _three(plain: dict[str, Any]) -> tuple[int, int, int]:
     if plain["resize"] != "stretch":
         raise ValueError(f"resize {plain['resize']!r} is not known here")

@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
-from app.errors import BrokenImage, TooLarge, UnsupportedImage
+from app.errors import BrokenImage, Overloaded, TooLarge, UnsupportedImage
+from app.inference import structure
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """The formats that are read, by Pillow's names for them; no other parser of Pillow's is ever handed a byte."""
@@ -17,8 +19,16 @@ _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a TIFF has pages, which nobody pla
 MAX_PIXELS = 50_000_000
 """Width x height above which a photo is refused: 8,660 x 5,773, more than phones make (48 megapixels = 8,064 x 6,048)."""
 
+MOST_SIDE = 65_535
+"""Width or height above which a photo is refused, as much as a JPEG can have: Pillow keeps a pointer and more for each row;
+a photo of 1 x 50,000,000 would take a gigabyte.
+"""
+
 OVERSAMPLING = 2
 """How many decoded pixels a side there are at least for each that the network gets, where a JPEG is not decoded whole."""
+
+MOST_TEXT = 8 * 1024 * 1024
+"""Bytes that a PNG's texts may have together when they are unpacked; Pillow keeps them all."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,10 @@ class Photo:
 
 
 def prepare() -> None:
-    """Import the parsers of the common formats now, rather than while the first photo waits for them."""
+    """Import the parsers of the common formats now, rather than while the first photo waits for them; and let them keep to
+    themselves what they find odd: Python would remember each new warning for ever, and clients choose their words.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.preinit()
 
 
@@ -55,13 +68,17 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, side: int | None = None) -
 
     Raises:
         UnsupportedImage: the bytes are in none of `FORMATS`.
-        TooLarge: width x height exceeds `max_pixels`.
+        TooLarge: width x height exceeds `max_pixels`, or one of them MOST_SIDE.
         BrokenImage: the format is known, the file cannot be decoded.
+        Overloaded: there is no memory for it.
     """
+    structure.check(data)
     image = _open(data)
     width, height = image.size
     if width * height > max_pixels:
         raise TooLarge(f"The photo has {width} x {height} = {width * height} pixels; at most {max_pixels} are accepted.")
+    if max(width, height) > MOST_SIDE:
+        raise TooLarge(f"The photo has {width} x {height} pixels; at most {MOST_SIDE} a side are accepted.")
     name = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG that carries further pictures behind it
     try:
         animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
@@ -70,6 +87,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, side: int | None = None) -
         image.load()
         turn = _turn(image)
         image = _on_white(image if turn is None else image.transpose(turn))
+    except MemoryError as error:
+        raise Overloaded(f"There is no memory for a photo of {width} x {height} pixels now.") from error
     except Exception as error:  # Pillow's parsers let many kinds escape when they meet hostile bytes
         raise BrokenImage(f"The {name} file is broken: {_reason(error)}.") from error
     if turn in _ON_ITS_SIDE:
@@ -80,6 +99,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, side: int | None = None) -
 def _open(data: bytes) -> Image.Image:
     """Read the header. Pillow's own pixel limit gives way to ours, which is stricter and is checked by the caller."""
     Image.MAX_IMAGE_PIXELS = None
+    PngImagePlugin.MAX_TEXT_MEMORY = MOST_TEXT
     known = _signature(data)
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
@@ -128,10 +148,17 @@ _ON_ITS_SIDE = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """What undoes the camera's rotation as EXIF states it; an unreadable EXIF block counts as upright."""
     try:
+        exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0") or _profile(image.info.get("Raw profile type exif", ""))
+        structure.tags(exif, 0, len(exif))
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         return _TURNS.get(orientation)
     except Exception:  # a photo with a damaged EXIF block is still a photo
         return None
+
+
+def _profile(text: str) -> bytes:
+    """An EXIF block that ImageMagick wrote into a PNG's text: two lines for its name and length, then hexadecimal."""
+    return bytes.fromhex("".join(text.split("\n")[3:])).removeprefix(b"Exif\0\0")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -5,10 +5,13 @@ Two engines run a network. ONNX Runtime runs `model.onnx`, the export; it is wha
 tests/model/test_parity.py holds them to it.
 """
 
+import contextlib
 import functools
+import hashlib
 import mmap
 import os
 import threading
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +82,8 @@ class OnnxNetwork:
     def __init__(self, contract: Contract) -> None:
         path = contract.verified("model.onnx")
         try:
+            self._file = os.open(path, os.O_RDONLY)  # the same file still, when another was put in its place
+            weakref.finalize(self, os.close, self._file)
             self._session = session(path)
         except Exception as error:  # the runtime's own exceptions share no base class
             raise NetworkError(f"{path} cannot be run: {error}") from error
@@ -101,9 +106,19 @@ class OnnxNetwork:
         """A second session, made when a layer inside of a stage is first asked for."""
         with self._making:
             if self._tapped is None:
-                model = self.contract.verified("model.onnx").read_bytes()
-                self._tapped = session(taps.with_outputs(model, self._inner))
+                with self._model() as model:
+                    self._tapped = session(taps.with_outputs(model[:], self._inner))
             return self._tapped
+
+    def _model(self) -> mmap.mmap:
+        """The bytes that the session was made from. Raises NetworkError when somebody wrote over them."""
+        with contextlib.suppress(ValueError, OSError):  # an empty file cannot be mapped
+            model = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
+            if hashlib.sha256(model).hexdigest() == self.sha256:
+                return model
+            model.close()
+        path = self.contract.folder / "model.onnx"
+        raise NetworkError(f"{path} was written over; put another file in its place instead")
 
     def kernel(self, stage: str) -> np.ndarray:
         """See Network.kernel."""
@@ -123,8 +138,7 @@ class OnnxNetwork:
         answering a photo asks for next to none. Raises KeyError when there is none of that name.
         """
         if name not in self._weights:
-            path = self.contract.verified("model.onnx")
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
+            with self._model() as model:
                 self._weights[name] = weights.copy(model, name)
         return self._weights[name]
 

@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from app import problems, schemas, upload
+from app import metrics, problems, schemas, tracing, upload
 from app.inference.predict import Wanted, chosen_stages, predict, raw_stages
 from app.routes import service
 from app.service import Service
@@ -104,7 +104,10 @@ async def post_predict(
     data = await upload.file(request)
 
     def work() -> Response:  # the answer's JSON is written on the thread too
-        return schemas.response(schemas.prediction(predict(data, chosen, wanted, service.settings.max_pixels), chosen))
+        answer = predict(data, chosen, wanted, service.settings.max_pixels)
+        metrics.photo(answer, chosen.contract.network)
+        tracing.steps(answer.milliseconds)
+        return schemas.response(schemas.prediction(answer, chosen))
 
     return await service.workers.run(work)
 

@@ -8,7 +8,7 @@ import time
 import httpx2
 import pytest
 
-from app.protocol import SMALLEST
+from app.bodies import SMALLEST
 from tests.app.test_command import COMMAND
 from tests.conftest import serving, sha256
 
@@ -107,13 +107,26 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(service, cat_photo):
     assert httpx2.post(f"{service}/predict", files={"file": cat_photo}).status_code == 200
 
 
-def test_a_body_that_is_refused_unread_leaves_the_connection_usable(model_dir, cat_photo):
-    head, body = request(padded(cat_photo, 1_000_000))
+def test_a_large_body_that_is_refused_is_not_read_for_nothing(model_dir, cat_photo):
+    """Also a client that reads only when it has sent everything finds its answer, and then the connection's end."""
+    head, body = request(padded(cat_photo, 2_000_000))
+    with serving(*COMMAND, model_dir=model_dir, api_keys="alpha") as (_, url):
+        for first in (0, 100_000, len(body)):
+            with connect(url) as connection:
+                connection.sendall(head + body[:first])
+                time.sleep(0.02)
+                connection.sendall(body[first:])
+                assert answer(connection)[0] == 401
+                assert connection.recv(1) == b""
+
+
+def test_a_small_body_that_is_refused_leaves_the_connection_usable(model_dir, cat_photo):
+    head, body = request(b"0" * 1000)
     with serving(*COMMAND, model_dir=model_dir, api_keys="alpha") as (_, url), connect(url) as connection:
-        connection.sendall(head + body[:100_000])
+        connection.sendall(head + body[:100])
         assert answer(connection)[0] == 401
-        connection.sendall(body[100_000:])
-        head, body = request(padded(cat_photo, 1_000_000), "X-API-Key: alpha")
+        connection.sendall(body[100:])
+        head, body = request(cat_photo, "X-API-Key: alpha")
         connection.sendall(head + body)
         assert answer(connection)[0] == 200
 

@@ -1,0 +1,116 @@
+"""The image under load and under attack: little memory, docker stop, a process that is killed."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks import photos
+from tests.docker import test_image
+from tests.docker.test_image import container, docker, is_ready, run, wait_until
+from tests.faults.test_signals import Connection, Tally, load, request, tiny
+
+pytestmark = pytest.mark.docker
+
+MEMORY = 256 * 1024 * 1024
+SMALL = ("--memory", str(MEMORY), "--memory-swap", str(MEMORY))
+BUDGET = ("--env", "CATSCOPE_MAX_HELD_BYTES=33554432", "--env", "CATSCOPE_MAX_PIXELS=16000000")
+
+engine, image = test_image.engine, test_image.image  # fixtures
+
+
+def address(name: str) -> str:
+    """Of the container itself: on the way through the port that Docker publishes, Docker accepts in the service's place."""
+    return f"http://{docker('inspect', '--format', '{{.NetworkSettings.IPAddress}}', name)}:8000"
+
+
+@pytest.fixture
+def small(image: str) -> Iterator[tuple[str, str]]:
+    """A container with 256 MB: its id and address."""
+    with container(*SMALL, *BUDGET, "--env", "CATSCOPE_LOG_LEVEL=warning") as name:
+        url = address(name)
+        wait_until(lambda: is_ready(url), "the service is ready")
+        yield name, url
+
+
+def test_256_mb_are_enough_for_many_large_photos_at_once(small: tuple[str, str]) -> None:
+    name, url = small
+    limit = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"
+    assert docker("exec", name, "sh", "-c", limit + "; true").splitlines()[0] == str(MEMORY), "the limit holds"
+    asked = [request(photo, "/predict?heatmap=true") for photo in photos.phone()]
+    asked += [request(photo, "/predict") for photo in photos.web()]
+    statuses: list[int] = []
+    lost: list[str] = []
+
+    def ask(first: int) -> None:
+        for turn in range(30):
+            with Connection(url) as connection:
+                try:
+                    statuses.append(connection.ask(asked[(first + turn) % len(asked)]).status)
+                except Exception as error:
+                    lost.append(repr(error))
+
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    oom_killed, restarts, running = docker(
+        "inspect", "--format", "{{.State.OOMKilled}} {{.RestartCount}} {{.State.Running}}", name
+    ).split()
+    assert (oom_killed, restarts, running) == ("false", "0", "true")
+    assert lost == []
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 100
+    with Connection(url) as connection:
+        for sent in asked:
+            assert connection.ask(sent).status == 200
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_docker_stop_under_load_loses_nothing(image: str, cat_image, processes: int) -> None:
+    tally = Tally()
+    with container("--env", f"CATSCOPE_PROCESSES={processes}", "--env", "CATSCOPE_LOG_LEVEL=warning") as name:
+        url = address(name)
+        wait_until(lambda: is_ready(url), "the service is ready")
+        with load(url, tiny(cat_image), tally):
+            tally.wait_for_more(50)
+            tally.signalled = time.monotonic()
+            docker("stop", "--time", "30", name)
+            wait_until(lambda: tally.refused > 0, "nobody listens any more")
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", name) in ("0", "143")
+    assert (tally.lost, tally.wrong) == ([], [])
+
+
+PROCESSES = """
+import os
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1] == "1":
+        print(pid)
+"""
+
+
+def serving(name: str) -> list[str]:
+    """The process ids, inside of the container, of those that serve."""
+    listed = run("docker", "exec", name, "python", "-c", PROCESSES, check=False)
+    return sorted(listed.stdout.split())
+
+
+def test_a_process_killed_in_a_container_is_replaced(image: str, cat_image) -> None:
+    tally = Tally()
+    with container("--env", "CATSCOPE_PROCESSES=2", "--env", "CATSCOPE_LOG_LEVEL=error") as name:
+        url = address(name)
+        wait_until(lambda: is_ready(url), "the service is ready")
+        before = serving(name)
+        assert len(before) == 2
+        with load(url, tiny(cat_image), tally, come_again=True):
+            tally.wait_for_more(50)
+            docker("exec", name, "python", "-c", f"import os; os.kill({before[0]}, {signal.SIGKILL.value})")
+            wait_until(lambda: len(set(serving(name)) - set(before)) == 1, "another takes its place")
+            tally.wait_for_more(50)
+        assert before[1] in serving(name)
+        assert docker("inspect", "--format", "{{.RestartCount}} {{.State.Running}}", name) == "0 true"
+    assert len(tally.lost) <= 8, "one for each client at most"
+    assert (tally.wrong, tally.refused) == ([], 0)

@@ -1,0 +1,401 @@
+"""More than can be answered: some are told to come again, the rest is served, and nothing is left over afterwards."""
+
+import contextlib
+import itertools
+import json
+import math
+import random
+import resource
+import selectors
+import socket
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from benchmarks import photos
+from benchmarks.clients import FORM, at_rate, form, missing, saturate
+from tests.app.test_command import COMMAND
+from tests.conftest import encoded, serving
+from tests.faults.test_processes import number
+from tests.faults.test_signals import (
+    HANG_S,
+    MODEL,
+    Connection,
+    LostError,
+    Tally,
+    refusal,
+    request,
+    send_photos,
+    tiny,
+    upload_begun,
+    wait_until,
+)
+from tests.record import record
+
+
+@contextlib.contextmanager
+def clients(url: str, requests: Sequence[bytes], tally: Tally, count: int, keep_alive: bool = True) -> Iterator[None]:
+    """So many clients that send the requests all the while."""
+    stop = threading.Event()
+    given = (url, requests, tally, stop, keep_alive, False)
+    threads = [threading.Thread(target=send_photos, args=given, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(HANG_S)
+    assert not any(thread.is_alive() for thread in threads), "a client waits for an answer that does not come"
+
+
+@contextlib.contextmanager
+def watched(url: str) -> Iterator[Counter[str]]:
+    """Ask both health endpoints again and again: what they answered, by path and status."""
+    seen: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx2.Client(timeout=HANG_S) as client:
+            for path in itertools.cycle(("live", "ready")):
+                seen[f"{path} {client.get(f'{url}/health/{path}').status_code}"] += 1
+                if stop.wait(0.02):
+                    return
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join(HANG_S)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["connections kept", "a connection each"])
+def test_who_cannot_be_answered_is_told_so_at_once_and_the_service_stays_healthy(cat_image, keep_alive):
+    tally = Tally()
+    requests = [request(photo) for photo in photos.web()]
+    with serving(*COMMAND, model_dir=MODEL, threads=1, max_waiting=2, log_level="error") as (_, url):
+        with watched(url) as health, clients(url, requests, tally, 16, keep_alive):
+            tally.wait_for_more(30)
+            wait_until(
+                lambda: tally.answers[503] >= 30 and min(health["live 200"], health["ready 200"]) >= 10, "some of each"
+            )
+        assert health.keys() == {"live 200", "ready 200"}
+        assert (tally.lost, tally.wrong, tally.refused) == ([], [], 0)
+        assert tally.answers.keys() == {200, 503}
+        with Connection(url) as connection:
+            for sent in requests:
+                assert connection.ask(sent).status == 200
+
+
+def test_more_bytes_than_may_be_held_are_refused_until_some_are_given_back(model_dir, cat_photo, cat_image):
+    small = request(tiny(cat_image))
+    large = form(cat_photo + bytes(1_000_000))
+    first = 1_000_000
+    with (
+        serving(*COMMAND, model_dir=model_dir, max_held_bytes=3 * first) as (_, url),
+        upload_begun(url, large) as one,
+        upload_begun(url, large) as two,
+        upload_begun(url, large) as leaving,
+    ):
+        for slow in (one, two, leaving):
+            slow.sendall(large[:first])
+        wait_until(lambda: number(url, "catscope_held_bytes") == 3 * first, "all of it is held")
+        for _ in range(3):
+            with Connection(url) as connection:
+                assert refusal(connection.ask(small))
+
+        leaving.close()
+        wait_until(lambda: number(url, "catscope_held_bytes") == 2 * first, "what nobody sends any more is not held")
+        with Connection(url) as connection:
+            assert connection.ask(small).status == 200
+        for slow in (one, two):
+            slow.sendall(large[first:])
+            assert slow.recv(100).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
+
+
+def test_a_body_that_grows_past_what_may_be_held_is_refused_and_the_others_are_not(model_dir, cat_photo):
+    large = form(cat_photo + bytes(1_000_000))
+    with (
+        serving(*COMMAND, model_dir=model_dir, max_held_bytes=2_000_000) as (_, url),
+        upload_begun(url, large) as one,
+        upload_begun(url, large) as two,
+    ):
+        one.sendall(large[:1_100_000])
+        wait_until(lambda: number(url, "catscope_held_bytes") == 1_100_000, "it is held")
+        two.sendall(large[:1_000_000])
+        assert two.recv(100).startswith(b"HTTP/1.1 503")
+        one.sendall(large[1_100_000:])
+        assert one.recv(100).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
+
+
+class Loris(threading.Thread):
+    """Connections that send a byte at a time and never come to an end, a third of them heads, a third small bodies and a
+    third large ones. One that is cut off is opened anew.
+    """
+
+    def __init__(self, url: str, count: int, apart_s: float = 0.3) -> None:
+        super().__init__(daemon=True)
+        host, port = url[7:].split(":")
+        self._address = (host, int(port))
+        self._count, self._apart_s = count, apart_s
+        self._selector = selectors.DefaultSelector()
+        self._enough = threading.Event()
+        self.opened = self.sent = 0
+        self.told: Counter[int] = Counter()
+        """How often which status was answered; 0 for connections that ended without an answer."""
+
+    def run(self) -> None:
+        for _ in range(self._count):
+            self._open()
+        while not self._enough.wait(self._apart_s):
+            for key, _ in self._selector.select(0):
+                self._heard(key.fileobj)
+            for key in list(self._selector.get_map().values()):
+                with contextlib.suppress(OSError):  # read in the next round
+                    self.sent += key.fileobj.send(b"x")
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()
+
+    def _open(self) -> None:
+        kind = self.opened % 3
+        self.opened += 1
+        connection = socket.create_connection(self._address, HANG_S)
+        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\n"
+        length = (0, 50_000, 2_000_000)[kind]
+        connection.sendall((head + (f"Content-Length: {length}\r\n\r\n" if length else "X-Slow: ")).encode())
+        connection.setblocking(False)
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _heard(self, connection: socket.socket) -> None:
+        try:
+            said = connection.recv(4096)
+        except OSError:
+            said = b""
+        self.told[int(said.split()[1]) if said else 0] += 1
+        self._selector.unregister(connection)
+        connection.close()
+        self._open()
+
+    def __enter__(self) -> "Loris":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self.join(HANG_S)
+        assert not self.is_alive()
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as the system allows, for this process and those that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_hundred_connections_that_send_a_byte_at_a_time_keep_nobody_out(cat_image, many_files):
+    tally = Tally()
+    with serving(*COMMAND, model_dir=MODEL, log_level="error") as (_, url):
+        with Loris(url, 100) as slow:
+            wait_until(lambda: number(url, "catscope_connections") > 100 and slow.sent > 1000, "they are there")
+            with clients(url, [request(photo) for photo in photos.web()], tally, 4):
+                tally.wait_for_more(100)
+                assert number(url, "catscope_connections") > 100
+        assert (tally.lost, tally.wrong, tally.refused) == ([], [], 0)
+        assert tally.answers.keys() == {200}
+        wait_until(lambda: number(url, "catscope_connections") == 1, "no connection stays")
+        wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
+
+
+@pytest.mark.soak
+def test_a_thousand_connections_that_send_a_byte_at_a_time_keep_nobody_out(many_files):
+    seconds, connections = 90, 1000
+    requests = [request(photo) for photo in photos.web()]
+    before, during = Tally(), Tally()
+    with serving(*COMMAND, model_dir=MODEL, log_level="error") as (process, url):
+        with clients(url, requests, before, 4):
+            time.sleep(20)
+        memory = resident(process.pid)
+        with Loris(url, connections) as slow:
+            wait_until(lambda: number(url, "catscope_connections") > connections, "they are there")
+            with clients(url, requests, during, 4):
+                for second in range(0, seconds, 10):
+                    time.sleep(10)
+                    print(f"{second + 10} s: {dict(during.answers)}, the slow: {dict(slow.told)}", flush=True)
+            worst = resident(process.pid)
+        wait_until(lambda: number(url, "catscope_connections") == 1, "no connection stays")
+    assert (during.lost, during.wrong, during.refused) == ([], [], 0)
+    assert during.answers.keys() == {200}
+    assert slow.told[408] >= connections, "each is cut off in time"
+    record(
+        "slow-loris",
+        connections=connections,
+        seconds=seconds,
+        opened=slow.opened,
+        told=dict(slow.told),
+        answered_per_second_before=round(before.answers[200] / 20, 1),
+        answered_per_second_during=round(during.answers[200] / seconds, 1),
+        p99_ms_before=p99(before.seconds),
+        p99_ms_during=p99(during.seconds),
+        refused=0,
+        lost=0,
+        resident_mb_before=memory,
+        resident_mb_during=worst,
+    )
+
+
+def p99(seconds: list[float]) -> float:
+    return round(1000 * sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1], 1)
+
+
+def resident(pid: int) -> float:
+    """The resident memory of a process in megabytes."""
+    return round(int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024, 1)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(bool(missing()), reason=f"apt-get install {' '.join(missing())}")
+def test_five_minutes_at_four_times_of_what_can_be_answered(many_files):
+    bodies = [form(photo) for photo in photos.web()]
+    rounds, seconds = 10, 30
+    found = []
+    with serving(*COMMAND, model_dir=MODEL, log_level="error") as (process, url):
+        path = f"{url}/predict?feature_maps=none"
+        saturate(path, bodies, FORM, 8, 5)
+        peak = statistics.median(saturate(path, bodies, FORM, 8, 10)["per_second"] for _ in range(3))
+        before = resident(process.pid)
+        print(f"{peak:.1f}/s are answered at most; {before} MB", flush=True)
+        with watched(url) as health:
+            for turn in range(rounds):
+                found.append(at_rate(path, bodies, FORM, 4 * peak, seconds))
+                print(f"{turn + 1} of {rounds}: {found[-1]}, {resident(process.pid)} MB", flush=True)
+        after = resident(process.pid)
+        recovered = saturate(path, bodies, FORM, 8, 10)
+        wait_until(lambda: number(url, "catscope_connections") == 1, "no connection stays")
+        wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
+    statuses = sum((Counter(part["statuses"]) for part in found), Counter())
+    assert sum(part["broken"] for part in found) == 0
+    assert statuses.keys() == {"200", "503"}
+    assert health.keys() == {"live 200", "ready 200"}
+    assert recovered["refused"] == recovered["broken"] == 0
+    record(
+        "four times saturation",
+        minutes=rounds * seconds / 60,
+        peak_per_second=peak,
+        sent_per_second=round(sum(part["sent"] for part in found) / (rounds * seconds), 1),
+        answered_per_second=round(statuses["200"] / (rounds * seconds), 1),
+        answered_per_second_afterwards=recovered["per_second"],
+        statuses=dict(statuses),
+        broken=0,
+        p99_ms=max(part["p99_ms"] for part in found),
+        slowest_refusal_ms=max(part["slowest_refusal_ms"] for part in found),
+        health_checks_answered=sum(health.values()),
+        resident_mb_before=before,
+        resident_mb_after=after,
+    )
+
+
+class Mix:
+    """Requests with photos, drawn by weight; what each must be answered."""
+
+    def __init__(self, image) -> None:
+        small, web = tiny(image), photos.web()
+        kinds = [encoded(image.resize((100, 75)), kind) for kind in ("PNG", "WEBP", "GIF", "BMP", "TIFF")]
+        broken = [small[: len(small) // 2], b"no photo", small[:300]]
+        self._drawn: list[tuple[bytes, int | None]] = []
+        self._weights: list[float] = []
+        self.paths: set[str] = set()
+
+        def add(weight: float, path: str, made: Sequence[bytes], *, refused: bool = False) -> None:
+            self.paths.add(path.split("?")[0])
+            for photo in made:
+                self._drawn.append((request(photo, path), None if refused else 200))
+                self._weights.append(weight / len(made))
+
+        for network in ("dense", "tutorial"):
+            add(25, f"/predict?network={network}&feature_maps=none", [small, *kinds])
+            add(4, f"/predict?network={network}&feature_maps=none", web)
+            add(3, f"/predict?network={network}&feature_maps=summary", [small])
+            add(1, f"/predict?network={network}&heatmap=true", [small, *web])
+            add(1, f"/feature-maps?network={network}", [small])
+            add(1, f"/explain/unit?network={network}&stage=scores&channel=1", [small, *web])
+            add(1, f"/explain/stage?network={network}&stage=scores", [small])
+            add(3, f"/predict?network={network}", broken, refused=True)
+        add(10, "/predict?network=cat&feature_maps=none", [small, *web])
+        add(0.5, "/predict?network=cat&heatmap=true", web)
+        add(0.5, "/feature-maps?network=cat&stages=block4", [small])
+        add(0.5, "/explain/unit?network=cat&stage=stem&row=3&column=4&channel=5", [small])
+        add(0.2, "/feature-maps/block1_conv?network=tutorial", [small])
+        add(0.1, "/guises", [small])
+
+    def draw(self, source: random.Random) -> tuple[bytes, int | None]:
+        return source.choices(self._drawn, self._weights)[0]
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_requests_leave_nothing_behind(cat_image):
+    mix, whole, threads = Mix(cat_image), 100_000, 6
+    left, statuses, wrong = itertools.count(), Counter(), []
+    lock = threading.Lock()
+    memory: dict[int, float] = {}
+
+    def ask(seed: int, until: int) -> None:
+        source = random.Random(f"{seed} {until}")
+        with Connection(url) as connection:
+            while next(left) < until:
+                sent, expected = mix.draw(source)
+                try:
+                    answer = connection.ask(sent)
+                except LostError as error:
+                    wrong.append(f"{error}: {sent.partition(b'HTTP')[0]!r}")
+                    return
+                with lock:
+                    statuses[answer.status] += 1
+                    if answer.status != expected and not (expected is None and answer.status in (415, 422)):
+                        wrong.append(f"{answer.status} to {sent.partition(b'HTTP')[0]!r}: {answer.body[:300]!r}")
+
+    with serving(*COMMAND, model_dir=MODEL, log_level="error") as (process, url):
+        document = httpx2.get(f"{url}/openapi.json").json()
+        takes = {
+            path for path, ways in document["paths"].items() if "multipart/form-data" in json.dumps(ways.get("post", {}))
+        }
+        assert takes <= {*mix.paths, "/feature-maps/{stage}"}, "every endpoint that takes photos is asked"
+        began = time.perf_counter()
+        for until in range(5_000, whole + 1, 5_000):
+            left = itertools.count(until - 5_000)
+            running = [threading.Thread(target=ask, args=(seed, until), daemon=True) for seed in range(threads)]
+            for thread in running:
+                thread.start()
+            for thread in running:
+                thread.join()
+            memory[until] = resident(process.pid)
+            print(f"{until}: {time.perf_counter() - began:.0f} s, {dict(statuses)}, {memory[until]} MB", flush=True)
+            assert wrong == []
+        seconds = time.perf_counter() - began
+        wait_until(lambda: number(url, "catscope_connections") == 1, "no connection stays")
+        for nothing in ("held_bytes", "working", "waiting"):
+            assert number(url, f"catscope_{nothing}") == 0
+    assert sum(statuses.values()) == whole
+    assert memory[whole] - memory[whole // 2] < 5
+    record(
+        "100,000 requests",
+        requests=whole,
+        per_second=round(whole / seconds, 1),
+        statuses={str(status): count for status, count in sorted(statuses.items())},
+        resident_mb_after={str(until): memory[until] for until in (5_000, 50_000, 75_000, 100_000)},
+        growth_mb_of_the_second_half=round(memory[whole] - memory[whole // 2], 1),
+    )

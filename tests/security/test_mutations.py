@@ -1,0 +1,274 @@
+"""Damaged photos, forms and requests against the running service: each is answered, none with a 500, nothing is left over.
+
+Input number n is made from n alone, so that one that fails can be made again.
+"""
+
+import contextlib
+import functools
+import http.client
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import httptools
+import pytest
+import skimage.data
+
+from tests.conftest import CHELSEA, ROOT, serving
+from tests.record import record
+from tests.security.fuzz_upload import BOUNDARY, damaged, form, photos
+
+FOUND = Path(__file__).parent / "found"
+REFUSED = {400, 408, 413, 415, 422, 431}
+ELSEWHERE = {404, 405}
+"""What a request may be answered, besides, whose first line was damaged."""
+MOST_GROWTH = 64
+"""MB that the service may have more at the end than after a fifth of the inputs."""
+MOST_WRITTEN = 1000
+"""Bytes that the service may write for an input, on average, beside the answer."""
+KIND = b"multipart/form-data; boundary=" + BOUNDARY
+PATHS = (
+    *("/predict?feature_maps=none",) * 8,
+    "/predict?feature_maps=none&heatmap=true",
+    "/predict?channels=2",
+    "/feature-maps",
+    "/feature-maps?network=tutorial",
+    "/predict?feature_maps=none&network=dense",
+)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One request: its bytes, and whether they were damaged outside of its body, so that it may be none at all."""
+
+    raw: bytes
+    damaged_head: bool
+
+
+def found_in_skimage() -> list[bytes]:
+    """scikit-image's photos of at most 300 kB."""
+    paths = sorted(Path(skimage.data.data_dir).iterdir())
+    kinds = (".png", ".jpg", ".gif", ".tif")
+    return [path.read_bytes() for path in paths if path.suffix in kinds and path.stat().st_size <= 300_000]
+
+
+@functools.cache
+def seeds() -> tuple[list[bytes], list[bytes]]:
+    """Small photos, and real ones."""
+    return list(photos().values()), found_in_skimage()
+
+
+def head(path: str, length: int) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: */*", f"Content-Length: {length}"]
+    return "\r\n".join([*lines, f"Content-Type: {KIND.decode()}", "", ""]).encode()
+
+
+def make(number: int) -> Input:
+    """Input number so-and-so: of ten, eight are damaged photos, one a damaged form, one a damaged request."""
+    random = Random(number)
+    small, real = seeds()
+    photo, other = (random.choice(random.choice((small, small, small, real))) for _ in range(2))
+    path = random.choice(PATHS)
+    what = random.randrange(10)
+    if what == 0:
+        body = form(random.choice(small))
+        return Input(damaged(head(path, len(body)), head("/models", 0), random) + body, damaged_head=True)
+    if what == 1:
+        edge = random.choice((150, 400))
+        body = form(photo)
+        body = damaged(body[:edge], form(b""), random) + damaged(body[edge:], form(other), random)
+    else:
+        body = form(damaged(photo, other, random))
+    return Input(head(path, len(body)) + body, damaged_head=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; no status where nothing did."""
+
+    status: int | None
+    headers: http.client.HTTPMessage | None = None
+    body: bytes = b""
+
+
+class Client:
+    """One connection to the service, made anew whenever the service or a damaged request has ended it."""
+
+    def __init__(self, url: str) -> None:
+        host, port = url[7:].split(":")
+        self._address = (host, int(port))
+        self._connection: socket.socket | None = None
+
+    def ask(self, asked: Input) -> Answer:
+        """Send it and read one answer."""
+        if asked.damaged_head or self._connection is None:
+            self.close()
+            self._connection = socket.create_connection(self._address, timeout=60)
+        with contextlib.suppress(OSError):  # refused before all was sent; the answer may be there all the same
+            self._connection.sendall(asked.raw)
+            if asked.damaged_head and not is_answered(asked.raw):
+                self._connection.shutdown(socket.SHUT_WR)
+        with contextlib.closing(http.client.HTTPResponse(self._connection)) as answer:
+            try:
+                answer.begin()
+                got = Answer(answer.status, answer.headers, answer.read())
+            except (OSError, http.client.HTTPException):
+                got = Answer(None)
+            if asked.damaged_head or got.status is None or answer.will_close:
+                self.close()
+        return got
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _Ends:
+    """Notes what a parser of HTTP says of a request."""
+
+    complete = False
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+def is_answered(raw: bytes) -> bool:
+    """Whether those bytes are a whole request, or so much of one that it is wrong; otherwise a server waits for the rest."""
+    ends = _Ends()
+    try:
+        httptools.HttpRequestParser(ends).feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        return True
+    except httptools.HttpParserError:
+        return True
+    return ends.complete
+
+
+def fault(asked: Input, answer: Answer) -> str:
+    """What is wrong with the answer, or nothing."""
+    if answer.status is None:
+        return "no answer" if not asked.damaged_head or is_answered(asked.raw) else ""
+    if answer.status < 400 and (asked.damaged_head or answer.status == 200):
+        return ""
+    if answer.headers.get_content_type() != "application/problem+json":
+        return f"{answer.status} is no problem but {answer.headers.get('content-type')}"
+    if answer.status in (503, 504) and answer.headers["retry-after"]:
+        return ""
+    if answer.status in (REFUSED | ELSEWHERE if asked.damaged_head else REFUSED):
+        return ""
+    return f"{answer.status}: {answer.body[:300]!r}"
+
+
+@contextlib.contextmanager
+def the_service() -> Iterator[tuple[int, str, list[str]]]:
+    """The shipped networks, served: the process, its address, and what it writes, which is of mistakes only; and lines that
+    the libraries that read photos write past the log.
+    """
+    lines: list[str] = []
+    command = (sys.executable, "-m", "app")
+    with serving(*command, model_dir=ROOT / "model", log_level="error", deadline_s=100) as (process, url):
+        threading.Thread(target=lambda: lines.extend(process.stderr), daemon=True).start()
+        yield process.pid, url, lines
+        assert process.poll() is None, lines
+
+
+def megabytes(pid: int) -> float:
+    """What of the process's memory is in use."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def attack(total: int, connections: int, step: int) -> dict[str, object]:
+    """Send the inputs 0 to `total`, and hold every answer and the service's memory to what is promised."""
+    statuses: Counter[str] = Counter()
+    faults: list[str] = []
+    here = threading.local()
+    began = time.monotonic()
+
+    def send(number: int) -> None:
+        if not hasattr(here, "client"):
+            here.client = clients.enter_context(contextlib.closing(Client(url)))
+        asked = make(number)
+        answer = here.client.ask(asked)
+        wrong = fault(asked, answer)
+        statuses[str(answer.status or "none was due")] += 1
+        if wrong:
+            FOUND.mkdir(exist_ok=True)
+            (FOUND / str(number)).write_bytes(asked.raw)
+            faults.append(f"input {number}, kept in {FOUND}: {wrong}")
+            print(faults[-1], flush=True)
+
+    with the_service() as (pid, url, log), ThreadPoolExecutor(connections) as pool, contextlib.ExitStack() as clients:
+        early = 0.0
+        for first in range(0, total, step):
+            list(pool.map(send, range(first, min(first + step, total))))
+            if first + step >= total / 5 and not early:
+                early = megabytes(pid)
+            print(f"{first + step} inputs, {megabytes(pid):.0f} MB, {dict(sorted(statuses.items()))}", flush=True)
+        seconds = time.monotonic() - began
+        late = megabytes(pid)
+        good = form(CHELSEA.read_bytes())
+        with contextlib.closing(Client(url)) as client:
+            answer = client.ask(Input(head(PATHS[0], len(good)) + good, damaged_head=False))
+        assert answer.status == 200, "a good photo is answered after all that"
+        assert faults == []
+        assert not [line for line in log if "CRITICAL" in line or "ERROR" in line or "Traceback" in line]
+        assert sum(map(len, log)) <= MOST_WRITTEN * total, "nobody can fill a disk with what the service writes"
+    assert late - early <= MOST_GROWTH, f"{early:.0f} MB after a fifth, {late:.0f} MB at the end"
+    return {
+        "inputs": total,
+        "statuses": dict(sorted(statuses.items())),
+        "seconds": round(seconds),
+        "bytes_written_to_the_log": sum(map(len, log)),
+        "megabytes_begin": round(early),
+        "megabytes_end": round(late),
+    }
+
+
+def test_the_first_600_damaged_inputs_are_answered_and_leave_nothing():
+    found = attack(total=600, connections=2, step=120)
+    assert {"200", "400", "415", "422"} <= set(found["statuses"]), "they reach every part of the service"
+
+
+@pytest.mark.soak
+def test_50000_damaged_inputs_are_answered_and_leave_nothing():
+    record("mutation fuzz", **attack(total=50_000, connections=4, step=1000))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retry", "damaged_head", "wrong"),
+    [
+        (200, "application/json", None, False, False),
+        (422, "application/problem+json", None, False, False),
+        (422, "application/json", None, False, True),
+        (404, "application/problem+json", None, False, True),
+        (404, "application/problem+json", None, True, False),
+        (307, "text/plain", None, False, True),
+        (500, "application/problem+json", None, True, True),
+        (503, "application/problem+json", "1", False, False),
+        (503, "application/problem+json", None, False, True),
+        (504, "application/problem+json", None, False, True),
+    ],
+)
+def test_an_answer_that_is_not_promised_is_a_fault(status, kind, retry, damaged_head, wrong):
+    headers = http.client.HTTPMessage()
+    headers["Content-Type"] = kind
+    if retry:
+        headers["Retry-After"] = retry
+    assert bool(fault(Input(b"", damaged_head), Answer(status, headers))) is wrong
+
+
+def test_no_answer_is_a_fault_unless_the_request_has_not_ended():
+    whole = head("/predict", 5) + b"12345"
+    assert fault(Input(whole, False), Answer(None)) == "no answer"
+    assert fault(Input(whole, True), Answer(None)) == "no answer"
+    assert fault(Input(b"GARBAGE" + whole, True), Answer(None)) == "no answer"
+    assert fault(Input(whole[:-1], True), Answer(None)) == ""

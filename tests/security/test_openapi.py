@@ -1,0 +1,118 @@
+"""Every operation of the OpenAPI document, asked as the document says and as it does not: schemathesis checks the answers.
+
+Much of what it makes up is no photo and names no network, so most of it would be answered 404 or 415. In half of the cases
+it is therefore given a real photo and names that there are.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.transport.serialization import Binary
+
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import ready_client
+from tests.security.fuzz_upload import photos
+
+KEY = "alpha"
+REFUSED = ["413", "415", "422"]
+"""What a request that fits the document may be answered as well: the document cannot tell a photo from other bytes, nor
+which stages each network has.
+"""
+
+PHOTOS = [Binary(photo) for photo in photos().values()]
+NETWORKS = ("tutorial", "dense")
+STAGES = ("block1_conv", "block1_pool", "block1_relu", "flatten", "probabilities")
+_settings = {"derandomize": True, "deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
+
+
+class Served:
+    """Stands for the application while tests are collected; there are networks to serve only when they run."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":  # the networks are loaded before, and schemathesis would end the lifespan at will
+            await self.app(scope, receive, send)
+
+
+def document(**settings: Any) -> schemathesis.BaseSchema:
+    """The application's document, asked of `app`, with hooks that make half of the cases sensible."""
+    accepted = {"positive_data_acceptance": {"expected-statuses": ["2xx", "401", "404", *REFUSED]}}
+    config = schemathesis.Config.from_dict({"seed": 1, "checks": accepted})
+    found = schemathesis.openapi.from_dict(create_app(Settings(**settings)).openapi(), config=config)
+    found.app = Served()
+    found.hook("flatmap_body")(with_photo)
+    found.hook("flatmap_query")(with_names)
+    found.hook("flatmap_path_parameters")(with_names)
+    return found
+
+
+def with_photo(context: object, body: Any) -> st.SearchStrategy:
+    if not isinstance(body, dict) or not isinstance(body.get("file"), Binary):
+        return st.just(body)
+    return st.just(body) | st.sampled_from(PHOTOS).map(lambda photo: {**body, "file": photo})
+
+
+def with_names(context: object, parameters: Any) -> st.SearchStrategy:
+    """Only a value of the right type is replaced, by another one of it: what is wrong on purpose stays wrong."""
+    if not isinstance(parameters, dict):
+        return st.just(parameters)
+    known: dict[str, st.SearchStrategy] = {}
+    for name, value in parameters.items():
+        if name == "network" and isinstance(value, str):
+            known[name] = st.sampled_from(NETWORKS)
+        elif name == "stage" and isinstance(value, str):
+            known[name] = st.sampled_from(STAGES)
+        elif name == "stages" and isinstance(value, list) and all(isinstance(stage, str) for stage in value):
+            known[name] = st.lists(st.sampled_from(STAGES[:3]), min_size=len(value), max_size=len(value))
+        elif name in ("row", "column", "channel") and type(value) is int and value >= 0:
+            known[name] = st.integers(0, 2)
+    return st.just(parameters) | st.fixed_dictionaries(known).map(lambda found: {**parameters, **found})
+
+
+schema = document()
+schema_with_keys = document(api_keys=(KEY,))
+
+
+@pytest.fixture(scope="module")
+def served(model_dir) -> Iterator[None]:
+    schema.app.app = ready_client(model_dir).app
+    schema_with_keys.app.app = ready_client(model_dir, api_keys=(KEY,)).app
+    yield
+    for app in (schema.app.app, schema_with_keys.app.app):
+        app.state.service.workers.close()
+
+
+@pytest.fixture
+def statuses(served) -> Iterator[Counter[int]]:
+    """How often an operation answered what; in the end it must have given what it is there for, too."""
+    found: Counter[int] = Counter()
+    yield found
+    print(dict(found))
+    assert found[200]
+
+
+@schema.parametrize()
+@hypothesis.settings(max_examples=40, **_settings)
+def test_every_answer_is_as_the_document_says(case, statuses):
+    statuses[case.call_and_validate().status_code] += 1
+
+
+@schema_with_keys.parametrize()
+@hypothesis.settings(max_examples=8, **_settings)
+def test_what_the_document_says_needs_a_key_is_refused_without_one(case, statuses):
+    statuses[case.call_and_validate(headers={"X-API-Key": KEY}).status_code] += 1
+
+
+@pytest.mark.soak
+@schema.parametrize()
+@hypothesis.settings(max_examples=1000, **_settings)
+def test_a_thousand_answers_of_each_operation_are_as_the_document_says(case, statuses):
+    statuses[case.call_and_validate().status_code] += 1
