@@ -18,8 +18,7 @@ OPEN_PATHS = ("/health/", "/metrics", "/docs", "/openapi.json", "/web/")
 
 
 class Limits:
-    """ASGI middleware that answers 401, 429 and 413 itself, and 503 when `expect`, asked for a place for a photo, raises
-    Overloaded; what `expect` returns gives the place back.
+    """ASGI middleware that answers 401, 429 and 413 itself, and 503 when `check_room` raises Overloaded.
 
     Who is answered before a large body has arrived is told that the connection ends: it is not read for nothing.
     """
@@ -30,10 +29,10 @@ class Limits:
         settings: Settings,
         keys: Keys,
         clock: Callable[[], float] = time.monotonic,
-        expect: Callable[[], Callable[[], None]] = lambda: lambda: None,
+        check_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._app = app
-        self._expect = expect
+        self._check_room = check_room
         self._keys = keys
         self._max_bytes = settings.max_bytes
         self._rate = Rate(settings.rate_limit, clock)
@@ -51,7 +50,7 @@ class Limits:
                 self._rate.take(key or (scope["client"] or ("",))[0])
             self._announced(headers)
             if scope["method"] == "POST":  # a photo that would be refused for want of room is refused before it is read
-                body.arrived = self._expect()
+                self._check_room()
         except RequestError as error:
             await response(error)(scope, receive, body.send)
             return
@@ -60,8 +59,6 @@ class Limits:
         except Exception:
             if not body.too_large:  # otherwise it is the application's surprise at a body that ended
                 raise
-        finally:
-            body.arrived()
         if body.too_large:
             answer = response(body.error())
             answer.headers["Connection"] = "close"
@@ -92,7 +89,6 @@ class _Body:
     def __init__(self, receive: Receive, send: Send, max_bytes: int, long: bool) -> None:
         self._receive, self._send, self._max_bytes = receive, send, max_bytes
         self._outstanding = long
-        self.arrived: Callable[[], None] = lambda: None
         self._read = 0
         self._answering = False
         self.too_large = False
@@ -105,7 +101,6 @@ class _Body:
             return {"type": "http.disconnect"}
         if not message.get("more_body"):
             self._outstanding = False
-            self.arrived()
         return message
 
     async def send(self, message: Message) -> None:

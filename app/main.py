@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Catscope", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = service
-    app.add_middleware(Limits, settings=service.settings, keys=service.keys, expect=service.expect)
+    app.add_middleware(Limits, settings=service.settings, keys=service.keys, check_room=service.check_room)
     if service.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -49,10 +49,10 @@ class Service:
         """Whether every network is loaded and has answered once."""
         return bool(self.networks)
 
-    def expect(self) -> Callable[[], None]:
-        """See `Workers.expect`. Raises Overloaded when there is no place, or no memory, for one more photo."""
+    def check_room(self) -> None:
+        """Raise Overloaded when there is no place, or no memory, for one more photo."""
         self.held.check_room()
-        return self.workers.expect()
+        self.workers.check_room()
 
     def load(self) -> None:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""

@@ -18,11 +18,6 @@ from app.errors import DeadlineExceeded, Overloaded
 
 T = TypeVar("T")
 
-EXPECT_S = 0.25
-"""How long a place is kept for a photo that is arriving, in seconds. Short: whoever sends heads alone must send hundreds of
-them a second to keep others out.
-"""
-
 
 class Workers:
     """A pool of `threads` with room for `max_waiting` more calls; each call has `deadline_s` seconds, waiting included.
@@ -36,32 +31,13 @@ class Workers:
         self._most = self._threads + max_waiting
         self._deadline_s = deadline_s
         self._held = 0
-        self._expected: set[object] = set()
 
     def check_room(self) -> None:
-        """Raise Overloaded when a call that came now would be refused."""
-        self._check(self._held)
-
-    def _check(self, held: int) -> None:
-        if held >= self._most:
-            raise Overloaded(f"{held} requests are being worked on or waiting, which is as many as may; try again soon.")
-
-    def expect(self) -> Callable[[], None]:
-        """Keep a place for a call whose photo is only now arriving, for EXPECT_S seconds at most: who sends slowly keeps
-        nobody out. Returns what gives the place back; calling it again does nothing.
-
-        Raises Overloaded when there is no place.
-        """
-        self._check(self._held + len(self._expected))
-        place = object()
-        self._expected.add(place)
-        lapse = asyncio.get_running_loop().call_later(EXPECT_S, self._expected.discard, place)
-
-        def give_back() -> None:
-            self._expected.discard(place)
-            lapse.cancel()
-
-        return give_back
+        """Raise Overloaded when a call that came now would be refused; asked before a request's body is read, too."""
+        if self._held >= self._most:
+            raise Overloaded(
+                f"{self._held} requests are being worked on or waiting, which is as many as may; try again soon."
+            )
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` on a thread and return what it returns.

@@ -56,31 +56,6 @@ def test_a_call_that_waited_too_long_is_never_started():
     assert asyncio.run(main()) == []
 
 
-def test_a_place_is_kept_for_a_photo_that_is_arriving_but_not_for_long(monkeypatch):
-    monkeypatch.setattr("app.workers.EXPECT_S", 0.05)
-
-    async def main() -> None:
-        workers = Workers(threads=1, max_waiting=1, deadline_s=5)
-        first, second = workers.expect(), workers.expect()
-        with pytest.raises(Overloaded, match="2 requests"):
-            workers.expect()
-        assert await workers.run(lambda: "arrived") == "arrived", "who has arrived is not kept out by who has not"
-        first()
-        first()
-        third = workers.expect()
-        with pytest.raises(Overloaded):
-            workers.expect()
-        await asyncio.sleep(0.1)
-        for _ in range(2):  # the second and the third lasted too long
-            workers.expect()
-        for late in (second, third):
-            late()
-        with pytest.raises(Overloaded):
-            workers.expect()
-
-    asyncio.run(main())
-
-
 def test_a_place_stays_taken_until_the_thread_is_really_free():
     async def main() -> None:
         free = threading.Event()
