@@ -13,7 +13,7 @@ from app.keys import Keys
 from app.problems import response
 from app.settings import Settings
 
-OPEN_PATHS = ("/health/", "/metrics", "/docs", "/openapi.json", "/web/")
+OPEN_PATHS = ("/health/", "/v2/health/", "/metrics", "/docs", "/openapi.json", "/web/")
 """Answered without a key and without counting: probes, documentation, and the page's files, as the page itself is."""
 
 
@@ -52,7 +52,7 @@ class Limits:
             if scope["method"] == "POST":  # a photo that would be refused for want of room is refused before it is read
                 self._check_room()
         except RequestError as error:
-            await response(error)(scope, receive, body.send)
+            await response(error, scope["path"])(scope, receive, body.send)
             return
         try:
             await self._app(scope, body.receive, body.send)
@@ -60,7 +60,7 @@ class Limits:
             if not body.too_large:  # otherwise it is the application's surprise at a body that ended
                 raise
         if body.too_large:
-            answer = response(body.error())
+            answer = response(body.error(), scope["path"])
             answer.headers["Connection"] = "close"
             await answer(scope, receive, send)
 

@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from app import __version__, problems, schemas, tracing
 from app.errors import NetworkError
 from app.limits import OPEN_PATHS, Limits
-from app.routes import docs, explain, health, metrics, models, page, predict
+from app.routes import classify, docs, explain, health, metrics, models, open_inference, page, predict
 from app.service import Service
 from app.settings import Settings, tracing_is_wanted
 from app.sight import ID, Sight
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if tracing_is_wanted():
         tracing.install(app)
     problems.register(app)
-    for family in (predict, explain, models, health, metrics, docs, page):
+    for family in (predict, classify, explain, models, open_inference, health, metrics, docs, page):
         app.include_router(family.router)
     docs.mount_assets(app)
     page.mount_assets(app)

@@ -22,14 +22,17 @@ def problem(error: RequestError) -> dict[str, Any]:
     return {"type": f"urn:catscope:problem:{name}", "title": error.title, "status": error.status, "detail": str(error)}
 
 
-def response(error: RequestError) -> Response:
-    """The problem as a response, with Retry-After and WWW-Authenticate where they belong."""
+def response(error: RequestError, path: str = "") -> Response:
+    """The problem as a response, with Retry-After and WWW-Authenticate where they belong. To a `path` of the Open Inference
+    Protocol it says `detail` once more as `error`, where that protocol's clients look.
+    """
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="catscope"'
-    return JSONResponse(problem(error), error.status, headers, MEDIA_TYPE)
+    said = problem(error) | ({"error": str(error)} if path == "/v2" or path.startswith("/v2/") else {})
+    return JSONResponse(said, error.status, headers, MEDIA_TYPE)
 
 
 def raw(error: RequestError, headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -45,22 +48,26 @@ def register(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestError)
-        return response(error)
+        return response(error, request.url.path)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return response(InvalidRequest(" ".join(_sentence(e) for e in error.errors())))
+        return response(InvalidRequest(" ".join(_sentence(e) for e in error.errors())), request.url.path)
 
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == http.HTTPStatus.NOT_FOUND:
-            return response(NotFound(f"There is nothing at {request.url.path}; /docs lists what there is."))
+            return response(
+                NotFound(f"There is nothing at {request.url.path}; /docs lists what there is."), request.url.path
+            )
         if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (error.headers or {}).get("Allow", "")
-            answer = response(MethodNotAllowed(f"{request.url.path} does not answer {request.method}, but {allowed}."))
+            answer = response(
+                MethodNotAllowed(f"{request.url.path} does not answer {request.method}, but {allowed}."), request.url.path
+            )
             answer.headers["Allow"] = allowed
             return answer
-        return response(InvalidRequest(f"The request body cannot be read: {error.detail}"))
+        return response(InvalidRequest(f"The request body cannot be read: {error.detail}"), request.url.path)
 
     async def changed(request: Request, error: Exception) -> Response:
         log.error("%s", error)

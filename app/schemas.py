@@ -23,6 +23,7 @@ class Problem(BaseModel):
     title: str = Field(description="The kind of problem in words")
     status: int = Field(description="The HTTP status code")
     detail: str = Field(description="What was received and what is accepted")
+    error: str | None = Field(None, description="Below /v2, the same once more, where that protocol's clients look")
 
 
 class ChannelAnswer(BaseModel):
@@ -89,6 +90,25 @@ class Prediction(BaseModel):
     timings_ms: dict[str, float] = Field(examples=[{"decode": 2.1, "inference": 7.9, "feature_maps": 3.0}])
 
 
+class Failed(BaseModel):
+    """A photo of a batch that could not be answered."""
+
+    error: Problem
+
+
+class Batch(BaseModel):
+    """The answers to several photos, in the order in which they were sent."""
+
+    results: list[Prediction | Failed]
+
+
+class LabelScore(BaseModel):
+    """One label and how likely it is."""
+
+    label: str = Field(examples=["cat"])
+    score: float = Field(ge=0, le=1, examples=[0.98])
+
+
 class WindowAnswer(BaseModel):
     """What the units of a stage see: unit (r, c) sees `size` cells from `offset` + (r, c) x `step`, each [rows, columns].
 
@@ -148,7 +168,7 @@ class NetworkDetail(NetworkAnswer):
     history: dict[str, Any] | None = Field(description="history.json as training.train wrote it, null if it did not")
 
 
-def response(answer: dict[str, Any]) -> Response:
+def response(answer: dict[str, Any] | list[Any]) -> Response:
     """An answer as JSON, written by pydantic's serializer: the json module's bytes, in less time."""
     return Response(to_json(answer), media_type="application/json")
 

@@ -17,28 +17,18 @@ from app.errors import InvalidRequest
 PART = "file"
 MOST_PARTS = 100
 
-FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [PART],
-                    "properties": {
-                        PART: {
-                            "type": "string",
-                            "format": "binary",
-                            "contentMediaType": "application/octet-stream",
-                            "description": "The photo: JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
-"""What an endpoint that calls `file` says of its body in the OpenAPI document (`openapi_extra`)."""
+BINARY = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
+
+
+def form(part: str, says: str, many: bool = False) -> dict[str, Any]:
+    """What an endpoint that reads `part` of a form says of its body in the OpenAPI document (`openapi_extra`)."""
+    described = {"type": "array", "items": BINARY, "minItems": 1} if many else dict(BINARY)
+    schema = {"type": "object", "required": [part], "properties": {part: described | {"description": says}}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+FORM = form(PART, "The photo: JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF")
+"""The same of an endpoint that calls `file`."""
 
 
 async def file(request: Request) -> bytes:
@@ -46,34 +36,49 @@ async def file(request: Request) -> bytes:
 
     Raises InvalidRequest when the body is another kind, ends early, is no form, or has no such part.
     """
+    return (await _named(request, PART))[-1]
+
+
+async def files(request: Request, part: str, most: int) -> list[bytes]:
+    """The bytes of every part of that name, in order. Raises as `file` does, and when there are more than `most`."""
+    found = await _named(request, part)
+    if len(found) > most:
+        raise InvalidRequest(f"The form has {len(found)} parts {part}; at most {most} are accepted.")
+    return found
+
+
+async def _named(request: Request, part: str) -> list[bytes]:
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
         came = f"The body is {kind.decode('latin-1')[:80]}" if kind else "There is no body with a content type"
-        raise InvalidRequest(f"The part {PART} is missing. {came}; a photo is sent as multipart/form-data.")
-    body = await _whole(request.receive)
-    found = _parts(body, options.get(b"boundary", b"")).get(PART.encode())
-    if found is None:
-        raise InvalidRequest(f"The part {PART} is missing.")
-    return bytes(memoryview(body)[found])
+        raise InvalidRequest(f"The part {part} is missing. {came}; a photo is sent as multipart/form-data.")
+    body = await whole(request.receive)
+    found = [place for name, place in _parts(body, options.get(b"boundary", b"")) if name == part.encode()]
+    if not found:
+        raise InvalidRequest(f"The part {part} is missing.")
+    return [bytes(memoryview(body)[place]) for place in found]
 
 
-async def _whole(receive: Receive) -> bytes | bytearray:
-    """The body in one piece; `app.limits` sees to it that it is not too long."""
+async def whole(receive: Receive) -> bytes | bytearray:
+    """The body in one piece; `app.limits` sees to it that it is not too long.
+
+    Raises InvalidRequest when the client leaves before its end.
+    """
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         only: bytes = message.get("body", b"")
         return only
-    whole = bytearray()
+    gathered = bytearray()
     while message["type"] == "http.request":
-        whole += message.get("body", b"")
+        gathered += message.get("body", b"")
         if not message.get("more_body"):
-            return whole
+            return gathered
         message = await receive()
-    raise InvalidRequest(f"The request body cannot be read: it ended after {len(whole)} bytes.")
+    raise InvalidRequest(f"The request body cannot be read: it ended after {len(gathered)} bytes.")
 
 
-def _parts(body: bytes | bytearray, boundary: bytes) -> dict[bytes, slice]:
-    """Where in a form's body the contents of its parts lie, by the parts' names.
+def _parts(body: bytes | bytearray, boundary: bytes) -> list[tuple[bytes, slice]]:
+    """The parts of a form's body, in order: the name of each, and where in the body its content lies.
 
     Raises InvalidRequest when it is no form, a part does not end, or there are more than MOST_PARTS.
     """
@@ -95,7 +100,7 @@ class _Reader:
     """What the parser tells while it goes through one whole body: header by header, and where each content lies."""
 
     def __init__(self) -> None:
-        self.found: dict[bytes, slice] = {}
+        self.found: list[tuple[bytes, slice]] = []
         self.ended = False
         self._count = 0
         self._field = self._value = self._name = b""
@@ -137,7 +142,7 @@ class _Reader:
         self._end = end
 
     def _part_end(self) -> None:
-        self.found[self._name] = slice(self._begin, self._end)
+        self.found.append((self._name, slice(self._begin, self._end)))
 
     def _on_end(self) -> None:
         self.ended = True

@@ -26,9 +26,9 @@ class Workers:
     """
 
     def __init__(self, threads: int, max_waiting: int, deadline_s: float) -> None:
-        self._threads = threads or cores()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="catscope")
-        self._most = self._threads + max_waiting
+        self.threads = threads or cores()
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="catscope")
+        self._most = self.threads + max_waiting
         self._deadline_s = deadline_s
         self._held = 0
 
@@ -77,8 +77,8 @@ class Workers:
 
     def _count(self, change: int) -> None:
         self._held += change
-        metrics.working.set(min(self._held, self._threads))
-        metrics.waiting.set(max(0, self._held - self._threads))
+        metrics.working.set(min(self._held, self.threads))
+        metrics.waiting.set(max(0, self._held - self.threads))
 
     def close(self) -> None:
         """Wait for the calls under way; refuse new ones."""

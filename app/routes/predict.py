@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from app import metrics, problems, schemas, tracing, upload
-from app.inference.predict import Wanted, chosen_stages, predict, raw_stages
+from app.inference.network import Network
+from app.inference.predict import Answer, Wanted, chosen_stages, predict, raw_stages
 from app.routes import service
 from app.service import Service
 
@@ -104,12 +105,17 @@ async def post_predict(
     data = await upload.file(request)
 
     def work() -> Response:  # the answer's JSON is written on the thread too
-        answer = predict(data, chosen, wanted, service.settings.max_pixels)
-        metrics.photo(answer, chosen.contract.network)
-        tracing.steps(answer.milliseconds)
-        return schemas.response(schemas.prediction(answer, chosen))
+        return schemas.response(schemas.prediction(answered(data, chosen, wanted, service), chosen))
 
     return await service.workers.run(work)
+
+
+def answered(data: bytes, network: Network, wanted: Wanted, service: Service) -> Answer:
+    """Answer one photo, and count it."""
+    answer = predict(data, network, wanted, service.settings.max_pixels)
+    metrics.photo(answer, network.contract.network)
+    tracing.steps(answer.milliseconds)
+    return answer
 
 
 @router.post(

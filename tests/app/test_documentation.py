@@ -10,6 +10,17 @@ ENDPOINTS = [
     ("/predict", "post"),
     ("/feature-maps", "post"),
     ("/feature-maps/{stage}", "post"),
+    ("/predict/batch", "post"),
+    ("/classify", "post"),
+    ("/v2", "get"),
+    ("/v2/health/live", "get"),
+    ("/v2/health/ready", "get"),
+    ("/v2/models/{network}", "get"),
+    ("/v2/models/{network}/ready", "get"),
+    ("/v2/models/{network}/infer", "post"),
+    ("/v2/models/{network}/versions/{version}", "get"),
+    ("/v2/models/{network}/versions/{version}/infer", "post"),
+    ("/metrics", "get"),
     ("/explain/unit", "post"),
     ("/explain/stage", "post"),
     ("/guises", "post"),
@@ -19,7 +30,9 @@ ENDPOINTS = [
     ("/health/live", "get"),
     ("/health/ready", "get"),
 ]
-OF_A_PHOTO = [path for path, method in ENDPOINTS if method == "post"]
+OTHERS = ("/predict/batch", "/classify")
+"""Of several photos, or of one that is no part of a form."""
+OF_A_PHOTO = [path for path, method in ENDPOINTS if method == "post" and path not in OTHERS and "/v2/" not in path]
 
 
 @pytest.fixture(scope="module")
