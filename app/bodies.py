@@ -91,7 +91,8 @@ class Body(_Passing):
         super().__init__(connection)
         self._cycle = cycle
         self._missing = length - len(cycle.body)
-        self._buffer = bytearray(length)
+        self._length = length
+        self._buffer = bytearray(min(length, max(SMALLEST, 2 * len(cycle.body))))  # it grows with what comes
         self._buffer[: len(cycle.body)] = cycle.body
         cycle.body = bytearray()
         cycle.message_event.clear()  # nothing is to be had before all is there
@@ -101,7 +102,10 @@ class Body(_Passing):
         """Where the kernel may write: to the body's end and no further, or to nowhere if the body was forgotten."""
         if not self._buffer:
             return memoryview(_NOWHERE)[: self._missing]
-        return memoryview(self._buffer)[-self._missing :]
+        filled = self._length - self._missing
+        if filled == len(self._buffer):
+            self._buffer += bytes(min(self._length, 2 * filled) - filled)  # what is announced alone takes no memory
+        return memoryview(self._buffer)[filled:]
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes were written."""

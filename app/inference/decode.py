@@ -72,7 +72,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, side: int | None = None) -
         BrokenImage: the format is known, the file cannot be decoded.
         Overloaded: there is no memory for it.
     """
-    structure.check(data)
+    structure.check(data, max_pixels)
     image = _open(data)
     width, height = image.size
     if width * height > max_pixels:

@@ -9,7 +9,7 @@ those of ITU T.81 (JPEG), the PNG specification, GIF89a, TIFF 6.0 (which is EXIF
 import re
 import struct
 
-from app.errors import BrokenImage, UnsupportedImage
+from app.errors import BrokenImage, TooLarge, UnsupportedImage
 
 MOST_SEGMENTS = 2_000
 """Of a JPEG before its first scan: 20 MB of metadata need 320 of the 64 kB that each can hold."""
@@ -37,21 +37,23 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, max_pixels: int) -> None:
     """Do nothing for a file that is built as its format means it, or is none of these formats. Broken ones pass too, as
     long as they are cheap to find broken.
 
-    Raises BrokenImage for one that would take a parser long, or much memory, for nothing; UnsupportedImage for a TIFF that
-    is compressed as photos never are.
+    Raises:
+        BrokenImage: it would take a parser long, or much memory, for nothing.
+        UnsupportedImage: a TIFF that is compressed as photos never are.
+        TooLarge: one of a GIF's first two frames has more than `max_pixels`; Pillow may make it before it tells the size.
     """
     if data[:3] == b"\xff\xd8\xff":
         _jpeg(data)
     elif data[:8] == b"\x89PNG\r\n\x1a\n":
         _png(data)
     elif data[:6] in (b"GIF87a", b"GIF89a"):
-        _gif(data)
+        _gif(data, max_pixels)
     elif data[:4] in _TIFF_HEADERS:
-        tags(data, 0, len(data))
+        tags(data, 0, len(data), photo=True)
     elif data[4:12] in (b"ftypavif", b"ftypavis"):  # its EXIF may lie anywhere, and Pillow reads it at once
         for header in _TIFF_HEADERS[:2]:
             at = data.find(header)
@@ -124,7 +126,7 @@ def _png(data: bytes) -> None:
         at += 12 + length
 
 
-def _gif(data: bytes) -> None:
+def _gif(data: bytes, max_pixels: int) -> None:
     if len(data) < 13:
         return
     at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
@@ -135,6 +137,11 @@ def _gif(data: bytes) -> None:
             at += 2
         elif kind == 0x2C and at + 10 < len(data):  # a frame
             frames += 1
+            x, y, width, height = struct.unpack_from("<HHHH", data, at + 1)
+            if (x + width) * (y + height) > max_pixels:
+                raise TooLarge(
+                    f"A frame of the GIF reaches to {x + width} x {y + height}; at most {max_pixels} pixels are accepted."
+                )
             at += 11 + (3 << ((data[at + 9] & 7) + 1) if data[at + 9] & 0x80 else 0)
         else:
             at += 1
@@ -153,11 +160,11 @@ def _gif(data: bytes) -> None:
         raise BrokenImage(f"The GIF file is broken: its first frames have more than {MOST_BLOCKS} blocks.")
 
 
-def tags(data: bytes, start: int, end: int) -> None:
+def tags(data: bytes, start: int, end: int, photo: bool = False) -> None:
     """The first directory of the TIFF structure, a file or an EXIF block, that lies in `data` from `start` to `end`.
 
-    Raises BrokenImage when it has too many tags, or tags that together claim more bytes than there are, and UnsupportedImage
-    when its pixels are compressed in a way that is not in COMPRESSIONS.
+    Raises BrokenImage when it has too many tags, or tags that together claim more bytes than there are; and where it is the
+    `photo` itself, UnsupportedImage when its pixels are compressed in a way that is not in COMPRESSIONS.
     """
     end = min(end, len(data))
     header = data[start : start + 16]
@@ -180,7 +187,7 @@ def tags(data: bytes, start: int, end: int) -> None:
         if at + (20 if big else 12) > end:
             return
         tag, kind, length = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
-        if tag == _COMPRESSION:
+        if photo and tag == _COMPRESSION:
             if (kind, length) != (_SHORT, 1):
                 raise BrokenImage("The TIFF file is broken: how its pixels are compressed is not one short number.")
             coded = struct.unpack_from(order + "H", data, at + (12 if big else 8))[0]

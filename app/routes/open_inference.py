@@ -19,7 +19,18 @@ router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
 ServiceNeeded = Annotated[Service, Depends(service)]
 NetworkPath = Annotated[str, Path(description="A network's name", openapi_examples={"tutorial": {"value": "tutorial"}})]
-VersionPath = Annotated[str, Path(description="Its version, as GET /models tells it")]
+VERSION: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "version",
+            "in": "path",
+            "required": True,
+            "description": "Its version, as GET /models tells it",
+            "schema": {"type": "string"},
+        }
+    ]
+}
+"""Of the paths that name one: the same function answers those that do not, so it is not among its parameters."""
 
 
 @router.get("", summary="What this server is", responses=problems.responses(401, 429))
@@ -42,8 +53,10 @@ async def ready(service: ServiceNeeded) -> dict[str, bool]:
     return {"ready": True}
 
 
-def _network(service: Service, name: str, version: str | None) -> Network:
+def _network(service: Service, name: str, request: Request) -> Network:
+    """The network of that name, in the version that the path names, if it does. Raises NotFound for another."""
     found = service.network(name)
+    version = request.path_params.get("version")
     if version is not None and version != found.contract.version:
         raise NotFound(f"Network {name} is served in version {found.contract.version}, not {version[:40]!r}.")
     return found
@@ -53,10 +66,12 @@ METADATA = problems.responses(401, 404, 422, 429, 503)
 
 
 @router.get("/models/{network}", summary="A network's inputs and outputs", responses=METADATA)
-@router.get("/models/{network}/versions/{version}", summary="The same, of one version", responses=METADATA)
-async def metadata(service: ServiceNeeded, network: NetworkPath, version: str | None = None) -> dict[str, Any]:
+@router.get(
+    "/models/{network}/versions/{version}", summary="The same, of one version", responses=METADATA, openapi_extra=VERSION
+)
+async def metadata(service: ServiceNeeded, request: Request, network: NetworkPath) -> dict[str, Any]:
     """The photo that it takes, and every stage that it can answer, in the protocol's words; -1 is the number of photos."""
-    contract = _network(service, network, version).contract
+    contract = _network(service, network, request).contract
     stages = [*contract.stages, *contract.inner]
     return {
         "name": contract.network,
@@ -68,10 +83,15 @@ async def metadata(service: ServiceNeeded, network: NetworkPath, version: str | 
 
 
 @router.get("/models/{network}/ready", summary="Can this network answer?", responses=METADATA)
-@router.get("/models/{network}/versions/{version}/ready", summary="The same, of one version", responses=METADATA)
-async def model_ready(service: ServiceNeeded, network: NetworkPath, version: str | None = None) -> dict[str, Any]:
+@router.get(
+    "/models/{network}/versions/{version}/ready",
+    summary="The same, of one version",
+    responses=METADATA,
+    openapi_extra=VERSION,
+)
+async def model_ready(service: ServiceNeeded, request: Request, network: NetworkPath) -> dict[str, Any]:
     """Answers 200 when it can."""
-    contract = _network(service, network, version).contract
+    contract = _network(service, network, request).contract
     return {"name": contract.network, "ready": True}
 
 
@@ -106,14 +126,14 @@ INFER = problems.responses(401, 404, 413, 422, 429, 503, 504)
     "/models/{network}/versions/{version}/infer",
     summary="The same, of one version",
     responses=INFER,
-    openapi_extra=BODY,
+    openapi_extra=BODY | VERSION,
 )
-async def infer(service: ServiceNeeded, request: Request, network: NetworkPath, version: str | None = None) -> Response:
+async def infer(service: ServiceNeeded, request: Request, network: NetworkPath) -> Response:
     """Takes `image`, FP32 [n, height, width, 3], RGB from 0 to 255 at the network's own size, and answers the outputs that
     are asked for by name, or all: `probabilities` (cat, not_cat) and every stage. Numbers stand in the JSON or, with
     the binary tensor data extension, behind it.
     """
-    chosen = _network(service, network, version)
+    chosen = _network(service, network, request)
     body = await upload.whole(request.receive)
     header_length = request.headers.get(open_inference.HEADER_LENGTH)
 

@@ -72,7 +72,7 @@ def test_a_hostile_block_in_a_format_that_pillow_reads_late_is_not_read_at_all(s
 
 def test_a_hostile_block_in_an_avif_is_refused(small):
     with pytest.raises(BrokenImage, match="claims more than"):
-        structure.check(encoded(small, "AVIF")[:12] + bytes(100) + tiff(GREEDY, behind=20_000) + bytes(30_000))
+        structure.check(encoded(small, "AVIF")[:12] + bytes(100) + tiff(GREEDY, behind=20_000) + bytes(30_000), MAX_PIXELS)
 
 
 def test_a_directory_of_too_many_tags_is_refused():
@@ -126,7 +126,7 @@ def test_a_directory_that_lies_outside_of_the_file_is_just_broken(small):
         b"II*\0",
         b"MM\0*" + struct.pack(">IH", 8, 5) + bytes(20),
     ):
-        structure.check(exif)
+        structure.check(exif, MAX_PIXELS)
         assert decode(jpeg_with(small, segment(0xE1, b"Exif\0\0" + exif))).width == 64
 
 
@@ -165,10 +165,10 @@ def test_what_lies_behind_a_picture_is_not_counted_as_its_scans(small):
 
 def test_a_jpeg_of_one_scan_is_not_searched_for_others(small, monkeypatch):
     monkeypatch.setattr(structure, "_scans", lambda *_: 1 / 0)
-    structure.check(encoded(small, "JPEG"))
-    structure.check(encoded(small.convert("L"), "JPEG"))
+    structure.check(encoded(small, "JPEG"), MAX_PIXELS)
+    structure.check(encoded(small.convert("L"), "JPEG"), MAX_PIXELS)
     with pytest.raises(ZeroDivisionError):
-        structure.check(encoded(small, "JPEG", progressive=True))
+        structure.check(encoded(small, "JPEG", progressive=True), MAX_PIXELS)
 
 
 def test_a_png_of_chunks_is_refused(small):
@@ -192,6 +192,17 @@ def test_a_gif_of_blocks_is_refused(small):
             decode(data[:at] + flood + data[at:])
 
 
+def test_a_gif_whose_frame_would_be_made_before_its_size_is_told_is_refused():
+    """Disposal method 2: Pillow makes a frame of that size while it opens the file."""
+    control = b"\x21\xf9\x04\x08\0\0\0\0"
+    frame = b"\x2c\0\0\0\0" + struct.pack("<HH", 40_000, 40_000) + b"\0\x08\x01\0\0"
+    small = b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0"
+    head = b"GIF89a\x01\0\x01\0\0\0\0"
+    for data in (head + control + frame, head + control + small + control + frame):
+        with pytest.raises(TooLarge, match="reaches to 40000 x 40000"):
+            decode(data + b"\x3b")
+
+
 def test_what_imagemagick_writes_into_a_pngs_text_turns_the_photo():
     exif = b"Exif\0\0" + tiff([(0x0112, 3, 1, 6)])
     text = f"\nexif\n{len(exif):8d}\n{exif.hex()}\n".encode()
@@ -206,11 +217,13 @@ def test_real_photos_pass(name, kind):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "a camera"
     options = {} if kind in ("BMP", "GIF") else {"exif": exif}
-    structure.check(encoded(image, kind, **options))
+    structure.check(encoded(image, kind, **options), MAX_PIXELS)
     if kind == "JPEG":
-        structure.check(encoded(image, kind, progressive=True, exif=exif, icc_profile=bytes(200_000)))
+        structure.check(encoded(image, kind, progressive=True, exif=exif, icc_profile=bytes(200_000)), MAX_PIXELS)
     if kind == "GIF":
-        structure.check(encoded(image, kind, save_all=True, append_images=[image.rotate(10 * n) for n in range(5)]))
+        structure.check(
+            encoded(image, kind, save_all=True, append_images=[image.rotate(10 * n) for n in range(5)]), MAX_PIXELS
+        )
 
 
 def test_cut_anywhere_nothing_but_the_error_that_is_meant_comes_out(small):
@@ -220,7 +233,7 @@ def test_cut_anywhere_nothing_but_the_error_that_is_meant_comes_out(small):
         data = encoded(small, kind, **({} if kind == "GIF" else {"exif": exif}))
         for end in range(0, len(data), 7):
             with contextlib.suppress(BrokenImage):
-                structure.check(data[:end])
+                structure.check(data[:end], MAX_PIXELS)
 
 
 def bombs() -> dict[str, bytes]:

@@ -1,10 +1,12 @@
 """More than can be answered: some are told to come again, the rest is served, and nothing is left over afterwards."""
 
+import base64
 import contextlib
 import itertools
 import json
 import math
 import random
+import re
 import resource
 import selectors
 import socket
@@ -16,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 
 from benchmarks import photos
-from benchmarks.clients import FORM, at_rate, form, missing, saturate
+from benchmarks.clients import BOUNDARY, FORM, at_rate, form, missing, saturate
 from tests.app.test_command import COMMAND
 from tests.conftest import encoded, serving
 from tests.faults.test_processes import number
@@ -29,6 +32,7 @@ from tests.faults.test_signals import (
     Connection,
     LostError,
     Tally,
+    posted,
     refusal,
     request,
     send_photos,
@@ -140,6 +144,20 @@ def test_a_body_that_grows_past_what_may_be_held_is_refused_and_the_others_are_n
         wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
 
 
+def test_what_is_only_announced_takes_no_memory(model_dir, cat_photo):
+    """Who sends 50 heads must not take a gigabyte with them."""
+    size = 20_000_000
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: {size}\r\n\r\n".encode()
+    with serving(*COMMAND, model_dir=model_dir) as (process, url), contextlib.ExitStack() as stack:
+        assert httpx2.post(f"{url}/predict", files={"file": cat_photo}).status_code == 200
+        before = resident(process.pid)
+        for _ in range(50):
+            connection = stack.enter_context(Connection(url))
+            connection.socket.sendall(head + b"x" * 70_000)
+        wait_until(lambda: number(url, "catscope_held_bytes") == 50 * 70_000, "all that was sent is there")
+        assert resident(process.pid) - before < 100
+
+
 class Loris(threading.Thread):
     """Connections that send a byte at a time and never come to an end, a third of them heads, a third small bodies and a
     third large ones. One that is cut off is opened anew.
@@ -241,6 +259,7 @@ def test_a_thousand_connections_that_send_a_byte_at_a_time_keep_nobody_out(many_
     assert (during.lost, during.wrong, during.refused) == ([], [], 0)
     assert during.answers.keys() == {200}
     assert slow.told[408] >= connections, "each is cut off in time"
+    assert worst - memory < 250, "what they announce takes no memory"
     record(
         "slow-loris",
         connections=connections,
@@ -309,6 +328,22 @@ def test_five_minutes_at_four_times_of_what_can_be_answered(many_files):
     )
 
 
+def json_of_base64(photo: bytes) -> bytes:
+    return json.dumps({"inputs": base64.b64encode(photo).decode()}).encode()
+
+
+def batch(several: Sequence[bytes]) -> bytes:
+    """Photos as parts of one form."""
+    end = f"--{BOUNDARY}--\r\n".encode()
+    return b"".join(form(photo, "files").removesuffix(end) for photo in several) + end
+
+
+def tensor(image) -> bytes:
+    """A photo as the Open Inference Protocol has it, for a network with an input of 100 by 100."""
+    data = np.asarray(image.resize((100, 100)), np.float32).ravel().tolist()
+    return json.dumps({"inputs": [{"name": "image", "shape": [1, 100, 100, 3], "datatype": "FP32", "data": data}]}).encode()
+
+
 class Mix:
     """Requests with photos, drawn by weight; what each must be answered."""
 
@@ -320,10 +355,12 @@ class Mix:
         self._weights: list[float] = []
         self.paths: set[str] = set()
 
-        def add(weight: float, path: str, made: Sequence[bytes], *, refused: bool = False) -> None:
+        def add(weight: float, path: str, made: Sequence[bytes], kind: str = "", *, refused: bool = False) -> None:
+            """Photos to be sent as forms, or bodies of another kind."""
             self.paths.add(path.split("?")[0])
-            for photo in made:
-                self._drawn.append((request(photo, path), None if refused else 200))
+            for data in made:
+                sent = posted(path, data, kind) if kind else request(data, path)
+                self._drawn.append((sent, None if refused else 200))
                 self._weights.append(weight / len(made))
 
         for network in ("dense", "tutorial"):
@@ -335,6 +372,12 @@ class Mix:
             add(1, f"/explain/unit?network={network}&stage=scores&channel=1", [small, *web])
             add(1, f"/explain/stage?network={network}&stage=scores", [small])
             add(3, f"/predict?network={network}", broken, refused=True)
+            add(1, f"/classify?network={network}", [small, *kinds], "image/jpeg")
+            add(0.5, f"/classify?network={network}", [json_of_base64(small)], "application/json")
+            add(0.5, f"/predict/batch?network={network}", [batch([small, *broken, *kinds])], FORM)
+            version = json.loads((MODEL / network / "contract.json").read_text())["version"]
+            for path in (f"/v2/models/{network}/infer", f"/v2/models/{network}/versions/{version}/infer"):
+                add(0.2, path, [tensor(image)], "application/json")
         add(10, "/predict?network=cat&feature_maps=none", [small, *web])
         add(0.5, "/predict?network=cat&heatmap=true", web)
         add(0.5, "/feature-maps?network=cat&stages=block4", [small])
@@ -370,10 +413,8 @@ def test_a_hundred_thousand_requests_leave_nothing_behind(cat_image):
 
     with serving(*COMMAND, model_dir=MODEL, log_level="error") as (process, url):
         document = httpx2.get(f"{url}/openapi.json").json()
-        takes = {
-            path for path, ways in document["paths"].items() if "multipart/form-data" in json.dumps(ways.get("post", {}))
-        }
-        assert takes <= {*mix.paths, "/feature-maps/{stage}"}, "every endpoint that takes photos is asked"
+        known = [re.compile(re.sub(r"{\w+}", "[^/]+", path)) for path, ways in document["paths"].items() if "post" in ways]
+        assert all(any(path.fullmatch(asked) for asked in mix.paths) for path in known), "every door for photos is tried"
         began = time.perf_counter()
         for until in range(5_000, whole + 1, 5_000):
             left = itertools.count(until - 5_000)

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from tests.app.test_command import COMMAND
-from tests.conftest import serving
+from tests.conftest import ROOT, environment, serving
 from tests.faults.test_processes import number
 from tests.faults.test_signals import HANG_S, Connection, request, tiny, wait_until
 
@@ -106,6 +106,35 @@ def test_a_new_version_is_served_after_sighup_and_no_request_fails_meanwhile(fol
             assert list(dict.fromkeys(seen)) == ["0.0.1", *(f"0.1.{turn}" for turn in range(1, 6))], "in this order"
         assert reloads(url, "done") == 5
         assert lines == []
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_reload_that_is_asked_for_while_it_starts_does_no_harm(model_dir, cat_photo, processes):
+    process = subprocess.Popen(
+        COMMAND,
+        cwd=ROOT,
+        env=environment(model_dir=model_dir, port=0, processes=processes),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = process.stderr.readline().split()[-1]  # "listening on http://..."
+
+        def ready() -> bool:
+            process.send_signal(signal.SIGHUP)
+            assert process.poll() is None
+            return httpx2.get(f"{url}/health/ready", timeout=HANG_S).status_code == 200
+
+        wait_until(ready, "it is ready all the same")
+        assert post(url, cat_photo).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=HANG_S)[1]
+        assert process.returncode in (0, -signal.SIGTERM)
+        assert "another takes its place" not in said
+        assert "ERROR" not in said
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def no_network_file(folder: Path) -> str:

@@ -160,8 +160,12 @@ def wait_until(done, what: str, timeout_s: float = HANG_S) -> None:
 
 
 def request(photo: bytes, path: str = "/predict?feature_maps=none", *headers: str) -> bytes:
-    body = form(photo)
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {FORM}", f"Content-Length: {len(body)}", *headers, "", ""]
+    """A photo as a form."""
+    return posted(path, form(photo), FORM, *headers)
+
+
+def posted(path: str, body: bytes, kind: str, *headers: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 

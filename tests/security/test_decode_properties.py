@@ -2,6 +2,10 @@
 
 import functools
 import math
+import struct
+import subprocess
+import sys
+import zlib
 from random import Random
 
 import numpy as np
@@ -12,7 +16,7 @@ from PIL import Image
 
 from app.errors import BrokenImage, TooLarge, UnsupportedImage
 from app.inference.decode import FORMATS, OVERSAMPLING, decode
-from tests.conftest import encoded
+from tests.conftest import ROOT, encoded
 from tests.security.fuzz_upload import damaged
 from tests.security.fuzz_upload import photos as made
 
@@ -83,6 +87,62 @@ def test_a_photo_that_ends_anywhere_is_a_photo_or_is_refused(name):
     data = PHOTOS[name]
     said = [outcome(data[:size], None) for size in range(0, len(data), 1 + len(data) // 60)]
     assert said[0] == "UnsupportedImage"
+
+
+def mended(png: bytes) -> bytes:
+    """A PNG whose first chunk has the checksum of what it says."""
+    return png[:29] + struct.pack(">I", zlib.crc32(png[12:29])) + png[33:]
+
+
+GIANTS = {
+    "gif": b"GIF89a\1\0\1\0\x80\0\0" + bytes(6) + b"\x21\xf9\4\x08\0\0\0\0\x2c\0\0\0\0\xff\xff\xff\xff\0\2\2\x44\1\0;",
+    "bmp": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 0, 0, 0, 62, 40, 1, 49_999_999, 1, 1, 0, 0, 0, 0, 0, 0) + bytes(108),
+    "png": mended(PHOTOS["png"][:16] + struct.pack(">II", 1, 49_999_999) + PHOTOS["png"][24:]),
+}
+"""Files of some bytes that claim to have more pixels than are read, or more lines."""
+
+LITTLE_MEMORY = """
+import resource, sys
+from app.errors import RequestError
+from app.inference.decode import decode
+decode(sys.stdin.buffer.read(int(sys.argv[1])))  # a small one: what reads them is there
+used = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000,) * 2)
+try:
+    print(decode(sys.stdin.buffer.read()).format)
+except RequestError as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("kind", sorted(GIANTS))
+def test_a_photo_of_too_many_pixels_is_refused_before_memory_is_taken_for_them(kind):
+    small = PHOTOS[kind]
+    command = [sys.executable, "-c", LITTLE_MEMORY, str(len(small))]
+    done = subprocess.run(command, input=small + GIANTS[kind], capture_output=True, cwd=ROOT, timeout=60, check=True)
+    assert done.stdout.decode().strip() == "TooLarge"
+
+
+@pytest.mark.parametrize("kind", [1, 3, 4, 6, 8, 9])
+@pytest.mark.parametrize("coded", [2, 3, 4])
+def test_a_fax_is_refused_without_a_word_for_each_of_its_lines(coded, kind, capfd):
+    """The library that reads it tells standard error of every line that is wrong, and it may have millions."""
+    lines = 700
+    tags = [
+        (256, 4, 64),
+        (257, 4, lines),
+        (258, 3, 1),
+        (259, kind, coded),
+        (262, 3, 0),
+        (273, 4, 122),
+        (277, 3, 1),
+        (278, 4, lines),
+    ]
+    tags.append((279, 4, 500))
+    directory = b"".join(struct.pack("<HHII", tag, of, 1, value) for tag, of, value in tags)
+    data = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + directory + bytes(4) + Random(1).randbytes(500)
+    assert outcome(data, None) in ("UnsupportedImage", "BrokenImage")
+    assert capfd.readouterr().err == ""
 
 
 @st.composite

@@ -4,6 +4,7 @@ Much of what it makes up is no photo and names no network, so most of it would b
 it is therefore given a real photo and names that there are.
 """
 
+import base64
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,7 @@ which stages each network has.
 """
 
 PHOTOS = [Binary(photo) for photo in photos().values()]
+PIXELS = {"name": "image", "datatype": "FP32", "shape": [1, 100, 100, 3], "data": [127] * 30_000}
 NETWORKS = ("tutorial", "dense")
 STAGES = ("block1_conv", "block1_pool", "block1_relu", "flatten", "probabilities")
 _settings = {"derandomize": True, "deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
@@ -45,7 +47,19 @@ class Served:
 def document(**settings: Any) -> schemathesis.BaseSchema:
     """The application's document, asked of `app`, with hooks that make half of the cases sensible."""
     accepted = {"positive_data_acceptance": {"expected-statuses": ["2xx", "401", "404", *REFUSED]}}
-    config = schemathesis.Config.from_dict({"seed": 1, "checks": accepted})
+    any_part = {
+        "negative_data_rejection": {
+            "expected-statuses": ["200", "400", "401", "404", "405", "413", "415", "422", "429", "5xx"]
+        }
+    }
+    config = schemathesis.Config.from_dict(
+        {
+            "seed": 1,
+            "checks": accepted,
+            # Whatever is put into a part of a form arrives as bytes, and a batch's answer tells which of them are no photo.
+            "operations": [{"include-path": "/predict/batch", "checks": any_part}],
+        }
+    )
     found = schemathesis.openapi.from_dict(create_app(Settings(**settings)).openapi(), config=config)
     found.app = Served()
     found.hook("flatmap_body")(with_photo)
@@ -54,10 +68,22 @@ def document(**settings: Any) -> schemathesis.BaseSchema:
     return found
 
 
-def with_photo(context: object, body: Any) -> st.SearchStrategy:
-    if not isinstance(body, dict) or not isinstance(body.get("file"), Binary):
+def with_photo(context: Any, body: Any) -> st.SearchStrategy:
+    """As it is, or with photos, or with pixels, where it has bytes of that kind."""
+    photo = st.sampled_from(PHOTOS)
+    if isinstance(body, Binary):
+        return st.just(body) | photo
+    if not isinstance(body, dict):
         return st.just(body)
-    return st.just(body) | st.sampled_from(PHOTOS).map(lambda photo: {**body, "file": photo})
+    if isinstance(body.get("file"), Binary):
+        return st.just(body) | photo.map(lambda found: {**body, "file": found})
+    if isinstance(body.get("files"), list) and body["files"] and all(isinstance(file, Binary) for file in body["files"]):
+        return st.just(body) | photo.map(lambda found: {**body, "files": [found] * min(len(body["files"]), 3)})
+    if isinstance(body.get("inputs"), str):
+        return st.just(body) | photo.map(lambda found: {**body, "inputs": base64.b64encode(found.data).decode()})
+    if context.operation.path.endswith("/infer") and isinstance(body.get("inputs"), list) and len(body["inputs"]) == 1:
+        return st.just(body) | st.just({"inputs": [PIXELS]})
+    return st.just(body)
 
 
 def with_names(context: object, parameters: Any) -> st.SearchStrategy:
@@ -68,6 +94,8 @@ def with_names(context: object, parameters: Any) -> st.SearchStrategy:
     for name, value in parameters.items():
         if name == "network" and isinstance(value, str):
             known[name] = st.sampled_from(NETWORKS)
+        elif name == "version" and isinstance(value, str):
+            known[name] = st.just("0.0.1")
         elif name == "stage" and isinstance(value, str):
             known[name] = st.sampled_from(STAGES)
         elif name == "stages" and isinstance(value, list) and all(isinstance(stage, str) for stage in value):
