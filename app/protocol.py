@@ -241,7 +241,20 @@ class Protocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Uvicorn's own: much of an answer waits to be read."""
         super().pause_writing()
-        self._unread = self._unread or self.loop.call_later(self._guard.unread_s, self.transport.abort)
+        if not self._unread:
+            self._await_reading()
+
+    def _await_reading(self) -> None:
+        self._unread = self.loop.call_later(self._guard.unread_s, self._unread_late, self.transport.get_write_buffer_size())
+
+    def _unread_late(self, before: int) -> None:
+        """Whether the client has taken anything since so many bytes lay unread."""
+        self._unread = None
+        left = self.transport.get_write_buffer_size()
+        if left and left >= before:
+            self.transport.abort()
+        elif left:
+            self._await_reading()
 
     def resume_writing(self) -> None:
         """Uvicorn's own: it was read."""
@@ -275,7 +288,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.transport.get_write_buffer_size() and not self._unread:
-            self._unread = self.loop.call_later(self._guard.unread_s, self.transport.abort)
+            self._await_reading()
         self.transport.close()
 
     def _is_over(self) -> bool:
