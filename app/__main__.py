@@ -51,8 +51,8 @@ def run() -> None:
     except OSError as error:
         sys.exit(f"error: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     log.info("listening on http://%s:%d", settings.host, listening.getsockname()[1])
-    gc.freeze()
     if shared:
+        gc.freeze()
         sys.exit(server.Processes(settings, listening, functools.partial(_serve, settings), shared).run())
     sys.exit(_serve(settings, listening))
 

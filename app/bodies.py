@@ -2,7 +2,7 @@
 
 Uvicorn hands a body on in pieces of at most 64 kB: each is copied into its buffer, taken out of it, waited for by the
 application and asked for anew. For a photo of some megabytes that is most of what HTTP costs. `Body` is received straight
-into a buffer of the announced length (asyncio's BufferedProtocol), and the application gets it as one ASGI message.
+into one buffer that grows with what comes (asyncio's BufferedProtocol), and the application gets it as one ASGI message.
 """
 
 import asyncio

@@ -84,10 +84,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         parts["Problem"] = schemas.Problem.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             parts.pop(name, None)
-        if app.state.service.keys:
+        if app.state.service.keys:  # so that Swagger UI asks for one
             for path, operations in document["paths"].items():
                 for operation in operations.values() if path.startswith(OPEN_PATHS) else ():
-                    operation["security"] = []  # so that Swagger UI asks for one
+                    operation["security"] = []
             document["components"]["securitySchemes"] = {
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "bearer": {"type": "http", "scheme": "bearer"},

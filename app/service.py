@@ -49,6 +49,11 @@ class Service:
         """Whether every network is loaded and has answered once."""
         return bool(self.networks)
 
+    def check_ready(self) -> None:
+        """Raise Overloaded before the service is ready."""
+        if not self.ready:
+            raise Overloaded("The networks are still being loaded.")
+
     def check_room(self) -> None:
         """Raise Overloaded when there is no place, or no memory, for one more photo."""
         self.held.check_room()
@@ -119,8 +124,7 @@ class Service:
 
         Raises NotFound for a name that is not served, and Overloaded before the service is ready.
         """
-        if not self.ready:
-            raise Overloaded("The networks are still being loaded.")
+        self.check_ready()
         name = self.default if name is None else name
         if name not in self.networks:
             raise NotFound(f"There is no network {name[:80]!r}; there are {', '.join(self.networks)}.")

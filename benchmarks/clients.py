@@ -8,6 +8,8 @@ many are refused. Both speak HTTP/1.1 and are written in C, so that little of th
 """
 
 import json
+import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +28,11 @@ BOUNDARY = "------------------------d74496d66958873e"
 """As curl and browsers make them: a reader that looks for it finds the end of a photo faster than that of a short one."""
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def machine() -> str:
+    """What a result was measured on."""
+    return f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
 def form(data: bytes, name: str = "file") -> bytes:

@@ -5,13 +5,12 @@
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.clients import machine
 from tests.app.test_structure import hostile
 
 ROOT = Path(__file__).parent.parent
@@ -55,8 +54,7 @@ def main() -> None:
                 "megabytes": round(int(kilobytes) / 1024, 1),
             }
         )
-    machine = f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}"
-    result = {"machine": machine, "times": TIMES, "files": found}
+    result = {"machine": machine(), "times": TIMES, "files": found}
     print(table(result))
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")

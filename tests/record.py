@@ -1,9 +1,9 @@
 """What a long test found, as figures that docs/reliability.md quotes: benchmarks/reliability.json, one entry a test."""
 
 import json
-import os
-import platform
 from pathlib import Path
+
+from benchmarks.clients import machine
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "reliability.json"
 
@@ -11,8 +11,7 @@ FILE = Path(__file__).parent.parent / "benchmarks" / "reliability.json"
 def record(name: str, **figures: object) -> None:
     """Keep the figures of one test that has passed, in place of those of its run before."""
     found = json.loads(FILE.read_text()) if FILE.exists() else {}
-    machine = f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}"
-    found[name] = {**figures, "machine": machine}
+    found[name] = {**figures, "machine": machine()}
     FILE.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -13,7 +13,7 @@ from app import problems, schemas, upload
 from app.errors import InvalidRequest, RequestError
 from app.inference.predict import Wanted, chosen_stages
 from app.routes import service
-from app.routes.predict import NetworkName, StageNames, answered
+from app.routes.predict import Channels, FeatureMaps, NetworkName, StageNames, answered
 from app.service import Service
 
 router = APIRouter(tags=["photos"])
@@ -102,13 +102,9 @@ async def post_batch(
     service: ServiceNeeded,
     request: Request,
     network: NetworkName = None,
-    feature_maps: Annotated[
-        Literal["thumbnails", "summary", "none"], Query(description="Pictures and numbers, numbers only, or neither")
-    ] = "none",
+    feature_maps: FeatureMaps = "none",
     stages: StageNames = [],  # noqa: B006  see post_predict
-    channels: Annotated[
-        int, Query(ge=1, le=64, description="How many of the strongest channels of each stage are shown")
-    ] = 4,
+    channels: Channels = 4,
     heatmap: Annotated[bool, Query(description="Also say where in each photo the evidence for a cat lies")] = False,
 ) -> Response:
     """Answers up to 32 photos in the order in which they were sent, each as /predict would, or with the problem that it

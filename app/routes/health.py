@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from app import problems
-from app.errors import Overloaded
 from app.routes import service
 from app.service import Service
 
@@ -21,6 +20,5 @@ async def live() -> dict[str, str]:
 @router.get("/ready", summary="Can it answer photos?", responses=problems.responses(503))
 async def ready(service: Annotated[Service, Depends(service)]) -> dict[str, str]:
     """Answers 200 once every network is loaded and has answered once, and 503 before."""
-    if not service.ready:
-        raise Overloaded("The networks are still being loaded.")
+    service.check_ready()
     return {"status": "ready"}

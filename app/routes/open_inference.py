@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
 from app import __version__, open_inference, problems, upload
-from app.errors import InvalidRequest, NotFound, Overloaded
+from app.errors import InvalidRequest, NotFound
 from app.inference.contract import Stage
 from app.inference.network import Network
 from app.inference.predict import chosen_stages
@@ -48,8 +48,7 @@ async def live() -> dict[str, bool]:
 @router.get("/health/ready", summary="Can the server answer?", responses=problems.responses(503))
 async def ready(service: ServiceNeeded) -> dict[str, bool]:
     """As /health/ready."""
-    if not service.ready:
-        raise Overloaded("The networks are still being loaded.")
+    service.check_ready()
     return {"ready": True}
 
 

@@ -26,12 +26,10 @@ POLICY = "; ".join(
     )
 )
 
+# Those that every answer has, app.sight adds.
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Cache-Control": "no-cache",  # ask each time, be told "not modified": a new version is never mixed with an old one
 }
 

@@ -35,6 +35,10 @@ StageNames = Annotated[
         openapi_examples={"all": {"summary": "all stages", "value": []}, "one": {"value": ["block1_relu"]}},
     ),
 ]
+FeatureMaps = Annotated[
+    Literal["thumbnails", "summary", "none"], Query(description="Pictures and numbers, numbers only, or neither")
+]
+Channels = Annotated[int, Query(ge=1, le=64, description="How many of the strongest channels of each stage are shown")]
 
 EXAMPLE = {
     "label": "cat",
@@ -86,13 +90,9 @@ async def post_predict(
     service: ServiceNeeded,
     request: Request,
     network: NetworkName = None,
-    feature_maps: Annotated[
-        Literal["thumbnails", "summary", "none"], Query(description="Pictures and numbers, numbers only, or neither")
-    ] = "thumbnails",
+    feature_maps: FeatureMaps = "thumbnails",
     stages: StageNames = [],  # noqa: B006  FastAPI copies it; a None default would show as null in Swagger UI
-    channels: Annotated[
-        int, Query(ge=1, le=64, description="How many of the strongest channels of each stage are shown")
-    ] = 4,
+    channels: Channels = 4,
     heatmap: Annotated[bool, Query(description="Also say where in the photo the evidence for a cat lies")] = False,
 ) -> Response:
     """Answers the probability of a cat, a verdict, and what every stage of the network computed on the way.

@@ -12,8 +12,6 @@ One peer takes about two minutes for each way, besides the time to install it.
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +19,7 @@ from pathlib import Path
 import httpx2
 
 from benchmarks import photos
-from benchmarks.clients import missing
+from benchmarks.clients import machine, missing
 from benchmarks.peers import measure
 from benchmarks.peers.measure import measured, measured_ours, say
 from benchmarks.peers.running import ROOT, Failed, running
@@ -39,7 +37,7 @@ def main() -> None:
         sys.exit(f"a load generator is missing; on Debian: apt-get install {' '.join(missing())}")
     result = json.loads(options.out.read_text()) if options.out.exists() else {"servers": {}}
     result |= {
-        "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
         "connections": measure.CONNECTIONS,
         "rounds": measure.ROUNDS,
         "seconds_a_round": measure.ROUND_S,

@@ -14,9 +14,9 @@ import httpx2
 import pytest
 
 from tests.app.test_command import COMMAND
-from tests.conftest import ROOT, environment, serving
+from tests.conftest import serving
 from tests.faults.test_processes import number
-from tests.faults.test_signals import HANG_S, Connection, request, tiny, wait_until
+from tests.faults.test_signals import HANG_S, Connection, begun, request, tiny, wait_until
 
 UNIT = "/explain/unit?network=dense&stage=dense1&channel=3"
 
@@ -110,13 +110,7 @@ def test_a_new_version_is_served_after_sighup_and_no_request_fails_meanwhile(fol
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_reload_that_is_asked_for_while_it_starts_does_no_harm(model_dir, cat_photo, processes):
-    process = subprocess.Popen(
-        COMMAND,
-        cwd=ROOT,
-        env=environment(model_dir=model_dir, port=0, processes=processes),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun(model_dir, processes)
     try:
         url = process.stderr.readline().split()[-1]  # "listening on http://..."
 

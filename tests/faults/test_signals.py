@@ -373,16 +373,21 @@ def test_a_second_ctrl_c_ends_it_although_somebody_still_sends(model_dir, cat_ph
         assert process.wait(HANG_S / 4) in INTERRUPTED
 
 
-@pytest.mark.parametrize("wait_s", [0.3, 0.6, 0.9, 1.2])
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_stop_while_it_is_starting_ends_it_without_a_word_of_error(model_dir, processes, wait_s):
-    process = subprocess.Popen(
+def begun(model_dir: Path, processes: int) -> subprocess.Popen[str]:
+    """The service on a port of its own choice, just begun; whoever asks for it ends it."""
+    return subprocess.Popen(
         COMMAND,
         cwd=ROOT,
         env=environment(model_dir=model_dir, port=0, processes=processes),
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.mark.parametrize("wait_s", [0.3, 0.6, 0.9, 1.2])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stop_while_it_is_starting_ends_it_without_a_word_of_error(model_dir, processes, wait_s):
+    process = begun(model_dir, processes)
     try:
         time.sleep(wait_s)
         process.send_signal(signal.SIGTERM)
