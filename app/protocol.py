@@ -174,11 +174,15 @@ class Protocol(HttpToolsProtocol):
         """Close the connection now that the last answer was written, with time for the client to read it."""
         self._cancel()
         if cycle.more_body:
-            self.transport.set_protocol(Lingering(self))
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
+            self._linger()
         else:
             self._close()
+
+    def _linger(self) -> None:
+        """Nothing more is sent, and what still comes is dropped until the client leaves."""
+        self.transport.set_protocol(Lingering(self))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def send_400_response(self, msg: str) -> None:
         """Uvicorn's way to answer what is no HTTP."""
@@ -207,9 +211,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(problems.raw(error, [*self.server_state.default_headers, identity]))
         metrics.cut_off(error.status)
         self._cancel()
-        self.transport.set_protocol(Lingering(self))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self._linger()
 
     # Time
 

@@ -22,7 +22,6 @@ from types import FrameType
 
 import uvicorn
 
-from app import logs
 from app.protocol import Guard, Protocol
 from app.service import Service
 from app.settings import Settings
@@ -53,7 +52,7 @@ class Server(uvicorn.Server):
         self._line = line  # to the parent, if there is one
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Uvicorn's own; from now on SIGHUP means to load the networks and keys again."""
+        """Uvicorn's own; from now on SIGHUP means to load the networks again."""
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, AttributeError, ValueError):  # where there are no such signals
             loop.add_signal_handler(signal.SIGHUP, self._service.reload_soon)
@@ -86,7 +85,7 @@ def config(settings: Settings, app: object, service: Service) -> uvicorn.Config:
         http=functools.partial(Protocol, Guard(settings.max_bytes, service.held)),  # type: ignore[arg-type]  # it is called
         host=settings.host,
         port=settings.port,
-        log_config=logs.config(settings.log_level, settings.log_format),
+        log_config=None,  # app.__main__ has configured it
         access_log=False,  # app.sight writes one
         server_header=False,
         ws="none",

@@ -30,24 +30,23 @@ def install(app: FastAPI) -> None:
     """
     global _tracer
     exporter = traces_exporter()
+    if exporter not in ("otlp", "console"):
+        raise NotInstalled(f"OTEL_TRACES_EXPORTER is {exporter!r}; it must be otlp, console or none")
     try:
         from opentelemetry import trace
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+
+        exporting: SpanExporter
+        if exporter == "console":
+            exporting = ConsoleSpanExporter()
+        else:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+            exporting = OTLPSpanExporter()
     except ImportError as error:
         raise NotInstalled(f"traces are asked for, but {error}; pip install -r requirements/tracing.txt") from error
-    exporting: SpanExporter
-    if exporter == "console":
-        exporting = ConsoleSpanExporter()
-    elif exporter == "otlp":
-        try:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        except ImportError as error:
-            raise NotInstalled(f"traces are asked for, but {error}; pip install -r requirements/tracing.txt") from error
-        exporting = OTLPSpanExporter()
-    else:
-        raise NotInstalled(f"OTEL_TRACES_EXPORTER is {exporter!r}; it must be otlp, console or none")
     resource = Resource.create({"service.version": app.version})
     if str(resource.attributes["service.name"]).startswith("unknown_service"):  # neither variable names it
         resource = resource.merge(Resource({"service.name": "catscope"}))
