@@ -54,16 +54,18 @@ def read(body: bytes, header_length: str | None, shape: tuple[int, int, int]) ->
     parameters = _object(plain.get("parameters"), "parameters")
     binary = parameters.get("binary_data_output") is True
     outputs = {}
-    asked = plain.get("outputs") or []
-    if not isinstance(asked, list):
+    asked = plain.get("outputs")
+    if asked is not None and not isinstance(asked, list):
         raise InvalidRequest("`outputs` must be a list.")
-    for wanted in asked:
+    for wanted in asked or []:
         if not isinstance(wanted, dict) or not isinstance(wanted.get("name"), str):
             raise InvalidRequest("Each of `outputs` must have a `name`.")
         told = _object(wanted.get("parameters"), "parameters").get("binary_data", binary)
         outputs[wanted["name"]] = told is True
     identity = plain.get("id")
-    return Asked(photos, outputs, binary, identity if isinstance(identity, str) else None)
+    if identity is not None and not isinstance(identity, str):
+        raise InvalidRequest("`id` must be a string.")
+    return Asked(photos, outputs, binary, identity)
 
 
 def _object(found: Any, name: str) -> dict[str, Any]:

@@ -36,8 +36,8 @@ RAW: dict[str, Any] = {
                     "properties": {
                         "inputs": {"type": "string", "format": "byte", "description": "The photo in base64"},
                         "parameters": {
-                            "type": "object",
-                            "properties": {"top_k": {"type": "integer", "minimum": 1}},
+                            "type": ["object", "null"],
+                            "properties": {"top_k": {"type": ["integer", "null"], "minimum": 1}},
                         },
                     },
                 }
@@ -85,7 +85,10 @@ def _inputs(body: bytes | bytearray) -> tuple[bytes, int | None]:
         data = base64.b64decode(text.rpartition(",")[2] if text.startswith("data:") else text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest("`inputs` is not base64.") from error
-    most = (plain.get("parameters") or {}).get("top_k") if isinstance(plain.get("parameters") or {}, dict) else None
+    parameters = plain.get("parameters")
+    if parameters is not None and not isinstance(parameters, dict):
+        raise InvalidRequest("`parameters` must be an object.")
+    most = (parameters or {}).get("top_k")
     if most is not None and (type(most) is not int or most < 1):
         raise InvalidRequest(f"The parameter top_k is {str(most)[:40]}; accepted are whole numbers from 1.")
     return data, most

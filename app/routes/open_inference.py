@@ -106,10 +106,10 @@ BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["inputs"],
                     "properties": {
-                        "id": {"type": "string"},
+                        "id": {"type": ["string", "null"]},
                         "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "object"}},
-                        "outputs": {"type": "array", "items": {"type": "object"}},
-                        "parameters": {"type": "object"},
+                        "outputs": {"type": ["array", "null"], "items": {"type": "object"}},
+                        "parameters": {"type": ["object", "null"]},
                     },
                 }
             },

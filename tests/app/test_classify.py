@@ -50,6 +50,7 @@ def test_another_network_is_asked_by_name(client, cat_photo):
         (b'{"inputs": "%%%"}', "not base64"),
         (b'{"inputs": "\xc3\xa9"}', "not base64"),
         (b'{"inputs": "aGk=", "parameters": {"top_k": 0}}', "top_k is 0"),
+        (b'{"inputs": "aGk=", "parameters": "top_k"}', "`parameters` must be"),
         (b'{"inputs": "aGk=", "parameters": {"top_k": true}}', "top_k is True"),
         (b'{"inputs": "aGk=", "parameters": {"top_k": "x"}}', "top_k is x"),
         (b'{"inputs": "\\ud800"}', "JSON"),

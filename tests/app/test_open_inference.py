@@ -130,6 +130,8 @@ ONE = np.zeros((1, 100, 100, 3), np.float32)
         (asked(ONE, {"name": "block9"}), "no stage block9"),
         (asked(ONE, {"nom": "dense"}), "must have a `name`"),
         (asked(ONE) | {"outputs": 5}, "`outputs` must be"),
+        (asked(ONE) | {"outputs": False}, "`outputs` must be"),
+        (asked(ONE) | {"id": 7}, "`id` must be"),
         (asked(ONE) | {"parameters": []}, "must be an object"),
     ],
 )
