@@ -1,4 +1,4 @@
-"""python -m app: read the environment, check the networks, serve.
+"""python -m app: read the command line and the environment; check the networks and serve, or do what else was asked for.
 
 The networks' contracts and checksums are verified before the port is opened, so that a folder that cannot be served ends
 the start with one line.
@@ -13,7 +13,6 @@ import sys
 gc.disable()
 sys.modules["pydantic.v1"] = None  # type: ignore[assignment]
 
-import argparse  # noqa: E402
 import contextlib  # noqa: E402
 import functools  # noqa: E402
 import logging.config  # noqa: E402
@@ -21,24 +20,52 @@ import signal  # noqa: E402
 import socket  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
-from app import __version__  # noqa: E402
+from app.commands import parser  # noqa: E402
 from app.errors import CatscopeError, NetworkError  # noqa: E402
 from app.settings import Settings, share_metrics  # noqa: E402
 
 if TYPE_CHECKING:
+    import argparse
+
     from app.server import Line
 
 log = logging.getLogger("catscope")
 
 
 def run() -> None:
-    """Serve until SIGTERM or Ctrl-C."""
-    _parser().parse_args()  # there is nothing but --help and --version: settings come from the environment
+    """Do what the command line asks for; ends the process with its exit status."""
+    arguments = parser.parse()
     try:
         settings = Settings.from_environment()
-        _check(settings)
+        if arguments.command == parser.SERVE:
+            _check(settings)
+        else:
+            gc.freeze()
+            gc.enable()
+            sys.exit(_command(arguments, settings))
     except (ValueError, NetworkError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1 if arguments.command == parser.SERVE else 2)
+    serve(settings)
+
+
+def _command(arguments: "argparse.Namespace", settings: Settings) -> int:
+    """Do one of the other commands; its exit status."""
+    if arguments.command == parser.CLASSIFY:
+        from app.commands import classify
+
+        return classify.run(arguments, settings)
+    if arguments.command == parser.INSPECT:
+        from app.commands import inspect
+
+        return inspect.run(arguments, settings)
+    from app.commands import completion
+
+    return completion.run(arguments)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
     shared = share_metrics() if settings.processes > 1 else ""  # before what follows is imported
     from app import logs, main, server  # noqa: F401  main: processes then share what it imports
 
@@ -78,26 +105,12 @@ def _serve(settings: Settings, listening: socket.socket, line: "Line | None" = N
     return 1 if service.failure or not serving.started else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    rows = [f"  {name:22} {says} (default: {default or 'none'})" for name, default, says in Settings.table()]
-    parser = argparse.ArgumentParser(
-        prog="python -m app",
-        description="Serve Catscope: POST /predict says whether there is a cat in a photo, and shows how it knows.",
-        epilog="settings, by environment variable:\n" + "\n".join(rows),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"catscope {__version__}")
-    return parser
-
-
 def _check(settings: Settings) -> None:
     """Verify every network's contract and the file that the engine runs. Raises NetworkError."""
-    from app.inference import contract
+    from app.inference import versions
 
-    contracts = contract.load_all(settings.model_dir)
-    for found in contracts:
-        found.verified(f"model.{settings.engine}")
-    contract.check_default(settings.network, [found.network for found in contracts])
+    found = versions.good(settings.model_dir, lambda promised: promised.verified(f"model.{settings.engine}"), settings.pins)
+    versions.check_default(settings.network, list(found.networks))
 
 
 if __name__ == "__main__":

@@ -143,6 +143,7 @@ class NetworkAnswer(BaseModel):
     network: str
     version: str
     sha256: str
+    versions: list[str] = Field(description="All that are served, the one that answers first", examples=[["1.0.0"]])
     classes: list[str]
     input_shape: list[int]
     parameters: int
@@ -232,11 +233,12 @@ def data_uri(picture: bytes | None, kind: str = "png") -> str | None:
     return None if picture is None else f"data:image/{kind};base64," + base64.b64encode(picture).decode()
 
 
-def network_answer(network: Network, metrics: dict[str, Any] | None) -> dict[str, Any]:
-    """A network in the shape of `NetworkAnswer`."""
+def network_answer(network: Network, versions: list[str], metrics: dict[str, Any] | None) -> dict[str, Any]:
+    """A network in the shape of `NetworkAnswer`; `versions` are all of its name."""
     contract = network.contract
     sets = (metrics or {}).get("sets", {})
     return model_answer(network) | {
+        "versions": versions,
         "classes": contract.classes,
         "parameters": contract.parameters,
         "unsure": contract.unsure,

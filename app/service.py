@@ -15,7 +15,7 @@ from typing import Any
 from app import metrics
 from app.bodies import Held
 from app.errors import NetworkError, NotFound, Overloaded
-from app.inference import contract, decode
+from app.inference import decode, versions
 from app.inference.network import Network, load_all
 from app.keys import Keys
 from app.settings import Settings
@@ -37,6 +37,7 @@ class Service:
         self.workers = Workers(threads, settings.max_waiting, settings.deadline_s)
         self.held = Held(settings.max_held_bytes)
         self.networks: dict[str, Network] = {}
+        self.versions: dict[str, dict[str, Network]] = {}
         self.records: Records = {}
         self.keys = Keys(settings)
         self.failure = ""
@@ -61,27 +62,30 @@ class Service:
 
     def load(self) -> None:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
-        networks, records = self._loaded()
+        loaded, records = self._loaded()
         decode.prepare()
         _give_back_memory()
-        self._serve(networks, records)
+        self._serve(loaded, records)
 
-    def _loaded(self) -> "tuple[dict[str, Network], Records]":
-        networks = load_all(self.settings.model_dir, self.settings.engine)
+    def _loaded(self) -> "tuple[Loaded, Records]":
+        found = load_all(self.settings.model_dir, self.settings.engine, self.settings.pins)
         for name in self.networks:  # a reload
-            if name not in networks and (self.settings.model_dir / name).is_dir():
+            if name not in found.networks and (self.settings.model_dir / name).is_dir():
                 raise NetworkError(f"{self.settings.model_dir / name} has no contract.json any more")
-        contract.check_default(self.settings.network, list(networks))
+        versions.check_default(self.settings.network, list(found.networks))
         records = {}
-        for name, network in networks.items():
+        for network in _every(found.networks):
             folder = network.contract.folder
-            records[name] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
-        return networks, records
+            records[folder] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
+        for refused in found.refused:
+            log.error("this version is not served: %s", refused)
+        return found.networks, records
 
-    def _serve(self, networks: dict[str, Network], records: "Records") -> None:
+    def _serve(self, loaded: "Loaded", records: "Records") -> None:
         """From now on these; requests under way end with those that they began with."""
-        self.networks, self.records = networks, records
-        metrics.models(networks.values())
+        self.networks = {name: next(iter(found.values())) for name, found in loaded.items()}
+        self.versions, self.records = loaded, records
+        metrics.models(_every(loaded))
 
     async def reload(self) -> bool:
         """Load all networks again, beside those that serve, and then serve these. When one of them cannot be served, the log
@@ -89,15 +93,15 @@ class Service:
         """
         async with self._reloading:
             try:
-                networks, records = await asyncio.to_thread(self._loaded)
+                loaded, records = await asyncio.to_thread(self._loaded)
             except NetworkError as error:
                 log.error("the networks of before are served on: %s", error)
                 metrics.reloaded("refused")
                 return False
-            self._serve(networks, records)
+            self._serve(loaded, records)
             metrics.reloaded("done")
-            log.info("reloaded: %s", ", ".join(f"{name} {found.contract.version}" for name, found in networks.items()))
-            del networks
+            log.info("reloaded: %s", ", ".join(f"{name} {', '.join(found)}" for name, found in loaded.items()))
+            del loaded
             await asyncio.to_thread(_give_back_memory)
             return True
 
@@ -116,23 +120,34 @@ class Service:
     @property
     def default(self) -> str:
         """The name of the network that answers when a request names none."""
-        names = (self.settings.network, "cat", "tutorial", *self.networks)
-        return next(name for name in names if name in self.networks)
+        return versions.default(self.settings.network, list(self.networks))
 
-    def network(self, name: str | None) -> Network:
-        """The network of that name, or the default one for None.
+    def network(self, name: str | None, version: str | None = None) -> Network:
+        """The network of that name, or the default one for None, in that version, or for None in the one that answers.
 
-        Raises NotFound for a name that is not served, and Overloaded before the service is ready.
+        Raises NotFound for a name or version that is not served, and Overloaded before the service is ready.
         """
         self.check_ready()
         name = self.default if name is None else name
         if name not in self.networks:
             raise NotFound(f"There is no network {name[:80]!r}; there are {', '.join(self.networks)}.")
-        return self.networks[name]
+        if version is None:
+            return self.networks[name]
+        if version not in self.versions[name]:
+            known = ", ".join(self.versions[name])
+            raise NotFound(f"Network {name} is not served in version {version[:40]!r}, but in {known}.")
+        return self.versions[name][version]
 
 
-Records = dict[str, dict[str, dict[str, Any] | None]]
-"""By network: its `metrics` and `history`, the JSON that training wrote, or None."""
+Loaded = dict[str, dict[str, Network]]
+"""By network, by version; the one that answers first."""
+
+Records = dict[Path, dict[str, dict[str, Any] | None]]
+"""By a network's folder: its `metrics` and `history`, the JSON that training wrote, or None."""
+
+
+def _every(loaded: Loaded) -> list[Network]:
+    return [network for found in loaded.values() for network in found.values()]
 
 
 def _give_back_memory() -> None:

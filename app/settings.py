@@ -11,6 +11,9 @@ from app.inference.decode import MAX_PIXELS
 
 PREFIX = "CATSCOPE_"
 
+INSTALLED = Path(__file__).parents[1] / "model"
+"""Where the networks lie beside the package, in a checkout as after `pip install .`."""
+
 
 def _setting(default: Any, says: str, **more: Any) -> Any:
     return field(default=default, metadata={"says": says} | more)
@@ -22,9 +25,15 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
     port: int = _setting(8000, "port to listen on", least=0, most=65535)
-    model_dir: Path = _setting(Path("model"), "folder that holds a folder for each network")
+    model_dir: Path = _setting(
+        Path("model"),
+        "folder that holds a folder for each network; where there is no model/, those that came with the package",
+    )
     engine: str = _setting("onnx", "what runs a network: onnx, or keras (needs TensorFlow)", among=("onnx", "keras"))
     network: str = _setting("", "network that answers when a request names none; empty: cat, else tutorial, else the first")
+    versions: tuple[str, ...] = _setting(
+        (), "comma-separated pins, as cat=1.0.0, of networks of which not the newest version is to answer", pairs=True
+    )
     processes: int = _setting(1, "processes that serve; of several, one that dies is started anew", least=1, most=256)
     threads: int = _setting(0, "photos that each process works on at once; 0: one a core", least=0, most=1024)
     max_bytes: int = _setting(20 * 1024 * 1024, "largest request body in bytes", least=1)
@@ -58,7 +67,14 @@ class Settings:
                 raise ValueError(f"{variable} is no setting; the settings are {', '.join(names)}")
             setting = names[variable]
             values[setting.name] = _parse(variable, text.strip(), setting.default, setting.metadata)
+        if "model_dir" not in values and not cls.model_dir.is_dir() and INSTALLED.is_dir():
+            values["model_dir"] = INSTALLED
         return cls(**values)
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """`versions` as a mapping, a network's name to its version."""
+        return dict(pair.split("=", 1) for pair in self.versions)
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
@@ -104,7 +120,10 @@ def _shown(default: Any) -> str:
 def _parse(variable: str, text: str, default: Any, metadata: Mapping[str, Any]) -> Any:
     """The text of one variable as the type of its default, within the bounds that its metadata gives."""
     if isinstance(default, tuple):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        parts = tuple(part.strip() for part in text.split(",") if part.strip())
+        if metadata.get("pairs") and not all("=" in part for part in parts):
+            raise ValueError(f"{variable} is {text!r}; it must be pairs, as cat=1.0.0,tutorial=1.1.0")
+        return parts
     kind = type(default)
     if kind in (int, float):
         try:

@@ -14,8 +14,7 @@ import numpy as np
 import skimage.data
 
 from app.inference.audit import audit
-from app.inference.contract import load_all
-from app.inference.network import OnnxNetwork
+from app.inference.network import load_all
 from app.inference.predict import read
 
 ROOT = Path(__file__).parent.parent
@@ -39,8 +38,9 @@ def measure(random: np.random.Generator) -> dict:
     """The differences of all units of all networks, as fractions of their largest terms and of their own values."""
     paths = [path for name in PHOTOS if (path := Path(skimage.data.data_dir) / name).exists()]
     found = {}
-    for contract in load_all(ROOT / "model"):
-        network = OnnxNetwork(contract)
+    for versions in load_all(ROOT / "model", "onnx").networks.values():
+        network = next(iter(versions.values()))
+        contract = network.contract
         stages = [*contract.stages, *contract.inner]
         audits = []
         for path in paths:

@@ -26,11 +26,13 @@ STEPS = (
     "geometry",
     "audit",
     "sheet",
+    "versions",
 )
 # A step may use what lies below it; it never calls the step before or after it.
 BELOW = {
     "decode": {"structure"},
-    "network": {"contract", "weights", "pooling", "taps"},
+    "network": {"contract", "weights", "pooling", "taps", "versions"},
+    "versions": {"contract"},
     "feature_maps": {"palette"},
     "kernels": {"palette"},
     "heatmap": {"palette", "contract", "network"},

@@ -76,6 +76,7 @@ ELSEWHERE = {
     "make soak": "takes an hour and a half",
     "make test": "is what runs this test",
     "docker compose up --build": "is run by tests/docker/test_image.py",
+    "kubectl apply -k deploy/kubernetes/base": "needs a cluster: tests/deploy/test_kubernetes.py builds what it would send there",
     f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",
     f"{PYTHON} -m docs.screenshots": "needs a browser: tests/browser/test_measured.py runs it",
 }
@@ -86,6 +87,9 @@ APPENDED = {
     f"{PYTHON} -m training.export model/mine --data photos": "",
     f"{PYTHON} -m training.evaluate model/mine --set mine=photos": "",
     f"{PYTHON} benchmarks/start.py": "",
+    f"{PYTHON} -m app classify examples": "",
+    f"{PYTHON} -m app classify photos --out found.csv --resume": "",
+    f"{PYTHON} -m app inspect tutorial": "",
     "make evaluate DATA=photos": "",
     "make references DATA=photos": "",
     "make pointing DATA=photos": "",

@@ -40,7 +40,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Contract:
-    """A network's promise. `network` is the name of its folder, under which it is served.
+    """A network's promise. `network` is the name under which it is served, that of its folder.
 
     `input_shape` is (height, width, 3): RGB from 0 to 255, stretched to that size. `unsure` is the band (low, high) of
     probabilities of cat, both ends included, in which the verdict is "unsure". `stages` are the steps that people follow,
@@ -89,13 +89,16 @@ class Contract:
         return path
 
 
-def load(folder: Path) -> Contract:
-    """Read a network's contract. Raises NetworkError when it is missing or is not one."""
+def load(folder: Path, network: str | None = None) -> Contract:
+    """Read the contract of `network`; left out, that is the folder's name, or the one above where that is the version.
+
+    Raises NetworkError when the contract is missing or is not one.
+    """
     path = folder / "contract.json"
     try:
         plain = json.loads(path.read_text())
         return Contract(
-            network=folder.resolve().name,
+            network=network or name_of(folder, plain["version"]),
             version=plain["version"],
             classes=tuple(plain["classes"]),
             input_shape=_three(plain["input"]),
@@ -112,18 +115,10 @@ def load(folder: Path) -> Contract:
         raise NetworkError(f"{path} is not a contract: {type(error).__name__} {error}") from error
 
 
-def load_all(folder: Path) -> list[Contract]:
-    """The contract of every network below `folder`, by name. Raises NetworkError when there is none, or one is broken."""
-    contracts = [load(path.parent) for path in sorted(folder.glob("*/contract.json"))]
-    if not contracts:
-        raise NetworkError(f"no network lies in {folder}: no folder there holds a contract.json")
-    return contracts
-
-
-def check_default(wanted: str, names: list[str]) -> None:
-    """Raise NetworkError when a network is wanted by default, and is not among `names`."""
-    if wanted and wanted not in names:
-        raise NetworkError(f"CATSCOPE_NETWORK is {wanted}; there are {', '.join(names)}")
+def name_of(folder: Path, version: str) -> str:
+    """The name under which the network in `folder` is served: model/cat/ and model/cat/1.0.0/ are both `cat`."""
+    place = folder.resolve()
+    return place.parent.name if place.name == version else place.name
 
 
 def _three(plain: dict[str, Any]) -> tuple[int, int, int]:

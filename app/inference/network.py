@@ -12,7 +12,7 @@ import mmap
 import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +21,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from app.errors import NetworkError
-from app.inference import contract, taps, weights
+from app.inference import taps, versions, weights
 from app.inference.contract import Contract
+from app.inference.versions import Found
 
 
 @dataclass(frozen=True)
@@ -215,14 +216,15 @@ class KerasNetwork:
 ENGINES: dict[str, type[OnnxNetwork] | type[KerasNetwork]] = {"onnx": OnnxNetwork, "keras": KerasNetwork}
 
 
-def load_all(folder: Path, engine: str) -> dict[str, Network]:
-    """Load every network below `folder` (each folder that holds a contract.json) and let each answer once.
+def load_all(folder: Path, engine: str, pins: Mapping[str, str] | None = None, only: str | None = None) -> Found[Network]:
+    """Load every version of every network below `folder`, or of the network `only`, and let each answer once.
 
-    Raises NetworkError when there is none, or when one of them cannot be served.
+    Raises NetworkError when there is none, or when a network has no version that can be served; see `versions.good`.
     """
-    networks: dict[str, Network] = {}
-    for found in contract.load_all(folder):
-        network: Network = ENGINES[engine](found)
-        network.run(np.zeros((1, *found.input_shape), np.float32))
-        networks[found.network] = network
-    return networks
+
+    def make(promised: Contract) -> Network:
+        network: Network = ENGINES[engine](promised)
+        network.run(np.zeros((1, *promised.input_shape), np.float32))
+        return network
+
+    return versions.good(folder, make, pins or {}, only)

@@ -13,7 +13,7 @@ from app import problems, schemas, upload
 from app.errors import InvalidRequest, RequestError
 from app.inference.predict import Wanted, chosen_stages
 from app.routes import service
-from app.routes.predict import Channels, FeatureMaps, NetworkName, StageNames, answered
+from app.routes.predict import Channels, Chosen, FeatureMaps, StageNames, answered
 from app.service import Service
 
 router = APIRouter(tags=["photos"])
@@ -54,12 +54,11 @@ RAW: dict[str, Any] = {
     responses=problems.responses(401, 404, 413, 415, 422, 429, 503, 504),
     openapi_extra=RAW,
 )
-async def post_classify(service: ServiceNeeded, request: Request, network: NetworkName = None) -> Response:
+async def post_classify(service: ServiceNeeded, chosen: Chosen, request: Request) -> Response:
     """Takes the photo's bytes as the body, or JSON with it in base64 as `inputs`, and answers the likelier label first.
 
     `huggingface_hub.InferenceClient(model=".../classify").image_classification(photo)` works.
     """
-    chosen = service.network(network)
     body = await upload.whole(request.receive)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -103,8 +102,8 @@ def _inputs(body: bytes | bytearray) -> tuple[bytes, int | None]:
 )
 async def post_batch(
     service: ServiceNeeded,
+    chosen: Chosen,
     request: Request,
-    network: NetworkName = None,
     feature_maps: FeatureMaps = "none",
     stages: StageNames = [],  # noqa: B006  see post_predict
     channels: Channels = 4,
@@ -113,7 +112,6 @@ async def post_batch(
     """Answers up to 32 photos in the order in which they were sent, each as /predict would, or with the problem that it
     met: one bad photo never fails its neighbours. A batch waits in the queue like as many clients as there are threads.
     """
-    chosen = service.network(network)
     wanted = Wanted(feature_maps, tuple(stages), channels, heatmap)
     chosen_stages(chosen, wanted.stages)
     photos = await upload.files(request, "files", MOST_PHOTOS)

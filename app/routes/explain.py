@@ -11,7 +11,7 @@ from app.inference.compare import compare
 from app.inference.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
 from app.inference.sheet import sheet as drawn
 from app.inference.sheet import with_legend
-from app.routes.predict import NetworkName, ServiceNeeded
+from app.routes.predict import Chosen, ServiceNeeded
 
 router = APIRouter(tags=["explanations"])
 
@@ -35,12 +35,12 @@ PICTURE = {"description": "All channels on one colour scale, with its legend", "
 )
 async def post_unit(
     service: ServiceNeeded,
+    chosen: Chosen,
     request: Request,
     stage: StageName,
     channel: Annotated[int, Query(ge=0, description="Its channel; in a stage without a picture, the number of the unit")],
     row: Annotated[int, Query(ge=0, description="Its row; 0 in a stage without a picture")] = 0,
     column: Annotated[int, Query(ge=0, description="Its column; 0 in a stage without a picture")] = 0,
-    network: NetworkName = None,
     contributions: Annotated[
         int, Query(ge=1, le=1000, description="How many inputs of a fully connected unit are told one by one")
     ] = 12,
@@ -48,7 +48,6 @@ async def post_unit(
     """Works one number of a feature map out again in float64, from the same inputs, weights and bias, one term at a time,
     and sets the result beside what the network itself computed.
     """
-    chosen = service.network(network)
     check_unit(chosen.contract, stage, (row, column, channel))
     data = await upload.file(request)
 
@@ -69,6 +68,7 @@ async def post_unit(
 )
 async def post_stage(
     service: ServiceNeeded,
+    chosen: Chosen,
     request: Request,
     stage: Annotated[
         str,
@@ -86,12 +86,10 @@ async def post_stage(
     ] = None,
     sheet: Annotated[bool, Query(description="The picture of all channels")] = True,
     values: Annotated[bool, Query(description="Every value of the channel that is wanted, not only its picture")] = True,
-    network: NetworkName = None,
 ) -> Response:
     """Answers all channels of a stage in one picture on one colour scale, each one's mean and peak, and on request every
     value of one of them.
     """
-    chosen = service.network(network)
     check_stage(chosen.contract, stage, channel)
     data = await upload.file(request)
 
@@ -111,14 +109,13 @@ async def post_stage(
 )
 async def post_stage_picture(
     service: ServiceNeeded,
+    chosen: Chosen,
     request: Request,
     stage: Annotated[
         str, Path(description="A stage, or a layer inside of one", openapi_examples={"cat": {"value": "stem"}})
     ],
-    network: NetworkName = None,
 ) -> Response:
     """Draws every channel of a stage on one colour scale, zero visible, with a legend."""
-    chosen = service.network(network)
     if chosen.contract.stage(stage) is None:
         known = ", ".join(known.name for known in chosen.contract.stages)
         raise NotFound(f"Network {chosen.contract.network} has no stage {stage[:80]!r}; its stages are {known}.")

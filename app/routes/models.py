@@ -8,7 +8,9 @@ from fastapi.responses import Response
 from app import problems, schemas
 from app.errors import InvalidRequest, NotFound
 from app.inference import kernels
+from app.inference.network import Network
 from app.routes import service
+from app.routes.predict import VersionName
 from app.service import Service
 
 router = APIRouter(tags=["networks"])
@@ -33,7 +35,8 @@ async def get_models(service: ServiceNeeded) -> dict[str, Any]:
     return {
         "default": default,
         "networks": [
-            schemas.network_answer(network, service.records[name]["metrics"]) for name, network in service.networks.items()
+            schemas.network_answer(network, list(service.versions[name]), _records(service, network)["metrics"])
+            for name, network in service.networks.items()
         ],
     }
 
@@ -44,15 +47,19 @@ async def get_models(service: ServiceNeeded) -> dict[str, Any]:
     response_model=schemas.NetworkDetail,
     responses=problems.responses(401, 404, 422, 429, 503),
 )
-async def get_model(service: ServiceNeeded, network: NetworkPath) -> dict[str, Any]:
+async def get_model(service: ServiceNeeded, network: NetworkPath, version: VersionName = None) -> dict[str, Any]:
     """Answers its stages in order, what was measured of it, and how its training went."""
-    found = service.network(network)
-    records = service.records[network]
+    found = service.network(network, version)
+    records = _records(service, found)
     layers = {
         "stages": [schemas.stage_answer(found.contract, stage) for stage in found.contract.stages],
         "inner": [schemas.stage_answer(found.contract, layer) for layer in found.contract.inner],
     }
-    return schemas.network_answer(found, records["metrics"]) | layers | records
+    return schemas.network_answer(found, list(service.versions[network]), records["metrics"]) | layers | records
+
+
+def _records(service: Service, network: Network) -> dict[str, dict[str, Any] | None]:
+    return service.records[network.contract.folder]
 
 
 @router.get(
@@ -73,9 +80,10 @@ async def get_kernels(
             openapi_examples={"all": {"summary": "all filters", "value": None}, "one": {"value": 0}},
         ),
     ] = None,
+    version: VersionName = None,
 ) -> Response:
     """Draws the trained weights of a convolution on one colour scale: blue below zero, white at zero, brown above."""
-    found = service.network(network)
+    found = service.network(network, version)
     drawable = [s.name for s in (*found.contract.stages, *found.contract.inner) if "convolution" in s.kind]
     if stage not in drawable:
         known = found.contract.stage(stage)

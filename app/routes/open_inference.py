@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
 from app import __version__, open_inference, problems, upload
-from app.errors import InvalidRequest, NotFound
+from app.errors import InvalidRequest
 from app.inference.contract import Stage
 from app.inference.network import Network
 from app.inference.predict import chosen_stages
@@ -54,11 +54,7 @@ async def ready(service: ServiceNeeded) -> dict[str, bool]:
 
 def _network(service: Service, name: str, request: Request) -> Network:
     """The network of that name, in the version that the path names, if it does. Raises NotFound for another."""
-    found = service.network(name)
-    version = request.path_params.get("version")
-    if version is not None and version != found.contract.version:
-        raise NotFound(f"Network {name} is served in version {found.contract.version}, not {version[:40]!r}.")
-    return found
+    return service.network(name, request.path_params.get("version"))
 
 
 METADATA = problems.responses(401, 404, 422, 429, 503)
@@ -74,7 +70,7 @@ async def metadata(service: ServiceNeeded, request: Request, network: NetworkPat
     stages = [*contract.stages, *contract.inner]
     return {
         "name": contract.network,
-        "versions": [contract.version],
+        "versions": list(service.versions[network]),
         "platform": "onnxruntime_onnx",
         "inputs": [{"name": open_inference.INPUT, "datatype": "FP32", "shape": [-1, *contract.input_shape]}],
         "outputs": [{"name": stage.name, "datatype": "FP32", "shape": [-1, *stage.shape]} for stage in stages],

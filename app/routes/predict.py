@@ -28,6 +28,21 @@ NetworkName = Annotated[
         },
     ),
 ]
+VersionName = Annotated[
+    str | None,
+    Query(
+        description="A version of the network; GET /models lists them. Left out: the one that answers.",
+        openapi_examples={"default": {"summary": "the one that answers", "value": None}},
+    ),
+]
+
+
+async def chosen(service: ServiceNeeded, network: NetworkName = None, version: VersionName = None) -> Network:
+    """The network that a request's query names."""
+    return service.network(network, version)
+
+
+Chosen = Annotated[Network, Depends(chosen)]
 StageNames = Annotated[
     list[str],
     Query(
@@ -88,8 +103,8 @@ ARRAYS = {
 )
 async def post_predict(
     service: ServiceNeeded,
+    chosen: Chosen,
     request: Request,
-    network: NetworkName = None,
     feature_maps: FeatureMaps = "thumbnails",
     stages: StageNames = [],  # noqa: B006  FastAPI copies it; a None default would show as null in Swagger UI
     channels: Channels = 4,
@@ -99,7 +114,6 @@ async def post_predict(
 
     The verdict is `unsure` where the probability lies in the band that the network's contract names.
     """
-    chosen = service.network(network)
     wanted = Wanted(feature_maps, tuple(stages), channels, heatmap)
     chosen_stages(chosen, wanted.stages)
     data = await upload.file(request)
@@ -127,12 +141,11 @@ def answered(data: bytes, network: Network, wanted: Wanted, service: Service) ->
 )
 async def post_feature_maps(
     service: ServiceNeeded,
+    chosen: Chosen,
     request: Request,
-    network: NetworkName = None,
     stages: StageNames = [],  # noqa: B006  see post_predict
 ) -> Response:
     """Answers exactly what the network computed, stage by stage, in the pass that gave the probability."""
-    chosen = service.network(network)
     chosen_stages(chosen, tuple(stages))
     data = await upload.file(request)
 
