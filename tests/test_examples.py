@@ -1,0 +1,231 @@
+"""Each script in examples/ against the service as it runs: it says what the API says, of errors too, and comes again."""
+
+import functools
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx2
+import pytest
+from PIL import Image
+
+from tests.conftest import CHELSEA, ROOT, environment, serving
+
+EXAMPLES = ROOT / "examples"
+SCRIPTS = {
+    "curl.sh": lambda photo, url, *key: ("sh", EXAMPLES / "curl.sh", photo, url, *key),
+    "predict.py": lambda photo, url, *key: (
+        *(sys.executable, EXAMPLES / "predict.py", photo, "--url", url),
+        *(("--key", *key) if key else ()),
+    ),
+    "fetch.mjs": lambda photo, url, *key: ("node", EXAMPLES / "fetch.mjs", photo, url, *key),
+}
+NEEDS = {"curl.sh": "curl", "fetch.mjs": "node"}
+
+every = pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                name in NEEDS and not shutil.which(NEEDS[name]), reason=f"{NEEDS.get(name)} is not installed"
+            ),
+        )
+        for name in SCRIPTS
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving(sys.executable, "-m", "app", log_level="error") as (_, url):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def cat(url: str) -> float:
+    """The probability of a cat that the service answers of examples/chelsea.png."""
+    photo = {"file": (EXAMPLES / "chelsea.png").read_bytes()}
+    return httpx2.post(f"{url}/predict", files=photo).json()["probabilities"]["cat"]
+
+
+@pytest.fixture(scope="module")
+def no_photo(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("examples") / "no photo.jpg"
+    path.write_text("no photo")
+    return path
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    words = [str(word) for word in command]
+    return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+
+
+def ask(script: str, photo: Path, url: str, *key: str) -> subprocess.CompletedProcess[str]:
+    return run(*SCRIPTS[script](photo, url, *key))
+
+
+def told(ended: subprocess.CompletedProcess[str]) -> float:
+    """The probability of a cat in what a script printed, be it JSON or a line."""
+    assert ended.returncode == 0, ended.stderr
+    return float(re.search(r'"cat":([\d.]+)|: cat, ([\d.]+)', ended.stdout).expand(r"\1\2"))
+
+
+def test_every_example_is_run_here():
+    scripts = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
+    assert scripts == {*SCRIPTS, "feature_maps.py", "fetch.html", "chelsea.png"}
+
+
+@every
+def test_a_script_says_what_the_api_says(script, url, cat):
+    assert told(ask(script, EXAMPLES / "chelsea.png", url)) == pytest.approx(cat, abs=6e-5)
+
+
+@every
+def test_a_script_hands_on_what_the_service_says_of_a_file_that_is_no_photo(script, url, no_photo):
+    ended = ask(script, no_photo, url)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert "begins with 6e 6f 20 70" in ended.stderr
+
+
+@every
+def test_a_script_sends_the_key_that_it_is_given(script):
+    with serving(sys.executable, "-m", "app", api_keys="first", log_level="error") as (_, url):
+        without, with_key = (ask(script, CHELSEA, url, *key) for key in ((), ("first",)))
+    assert without.returncode == 1
+    assert "An API key is needed" in without.stderr
+    assert told(with_key) > 0.9
+
+
+@contextmanager
+def busy(url: str) -> Iterator[tuple[str, list[float]]]:
+    """A proxy that answers the first request as a service that is busy for a second, and hands on the others: its address,
+    and when requests came.
+    """
+    came: list[float] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.append(time.monotonic())
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            sent = {"Content-Type": self.headers["Content-Type"]}
+            if len(came) == 1:
+                problem = b'{"title": "Too many requests are waiting", "status": 503, "detail": "Try again soon."}'
+                self.say(503, {"Content-Type": "application/problem+json", "Retry-After": "1"}, problem)
+            else:
+                answer = httpx2.post(url + self.path, content=body, headers=sent)
+                self.say(answer.status_code, {"Content-Type": answer.headers["Content-Type"]}, answer.content)
+
+        def say(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in (headers | {"Content-Length": str(len(body))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with listening(Proxy) as address:
+        yield address, came
+
+
+@contextmanager
+def listening(handler: object) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@every
+def test_a_script_comes_again_after_the_seconds_that_a_busy_service_names(script, url, cat):
+    with busy(url) as (address, came):
+        ended = ask(script, EXAMPLES / "chelsea.png", address)
+    assert told(ended) == pytest.approx(cat, abs=6e-5)
+    assert len(came) == 2
+    assert came[1] - came[0] >= 0.9
+
+
+@every
+def test_a_script_without_a_service_ends_with_1_and_one_line(script):
+    with listening(BaseHTTPRequestHandler) as address:
+        pass  # nobody listens there any more
+    ended = ask(script, CHELSEA, address)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert "onnect" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_of_many_photos_a_broken_one_fails_nobody_but_itself(url, no_photo):
+    ended = run(sys.executable, EXAMPLES / "predict.py", CHELSEA, no_photo, CHELSEA, "--url", url)
+    assert ended.returncode == 1
+    assert [line.partition(": ")[0] for line in ended.stdout.splitlines()] == [str(CHELSEA)] * 2
+    assert ended.stderr.startswith(f"{no_photo}: Not an image format that is read (415)")
+
+
+@pytest.mark.parametrize("network", ["cat", "tutorial"])
+def test_feature_maps_names_the_channels_that_the_service_calls_strongest_and_draws_them(url, tmp_path, network):
+    out = tmp_path / "drawn.png"
+    ended = run(sys.executable, EXAMPLES / "feature_maps.py", CHELSEA, "--url", url, "--network", network, "--out", out)
+    assert ended.returncode == 0, ended.stderr
+    query = {"network": network, "feature_maps": "summary", "channels": 8}
+    said = httpx2.post(f"{url}/predict", params=query, files={"file": CHELSEA.read_bytes()}).json()["feature_maps"]
+    lines = [
+        f"{one['stage']} {'x'.join(map(str, one['shape']))} strongest: {' '.join(str(c['index']) for c in one['channels'])}"
+        for one in said
+        if len(one["shape"]) == 3
+    ]
+    assert ended.stdout.splitlines() == lines
+    with Image.open(out) as drawn:
+        assert drawn.height > len(lines) * 100
+        assert len(drawn.convert("RGB").getcolors(1 << 24)) > 1000
+
+
+def test_feature_maps_says_why_it_draws_nothing(url, tmp_path):
+    out = tmp_path / "drawn.png"
+    for network, reason in (("dense", "No stage of dense is a picture."), ("lion", "There is no network 'lion'")):
+        ended = run(sys.executable, EXAMPLES / "feature_maps.py", "--url", url, "--network", network, "--out", out)
+        assert ended.returncode == 1
+        assert reason in ended.stderr
+    assert not out.exists()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed")
+def test_the_page_of_another_origin_shows_what_the_api_says(no_photo, cat):
+    from playwright.sync_api import expect, sync_playwright
+
+    class Files(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with (
+        listening(functools.partial(Files, directory=EXAMPLES)) as page_at,
+        serving(sys.executable, "-m", "app", cors_origins=page_at, log_level="error") as (_, url),
+        sync_playwright() as playwright,
+    ):
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = chromium.new_page()
+        page.goto(f"{page_at}/fetch.html?url={url}")
+        page.set_input_files("input", EXAMPLES / "chelsea.png")
+        expect(page.locator("output")).to_have_text(f"cat, {cat:.4f}", timeout=30_000)
+        page.set_input_files("input", no_photo)
+        expect(page.locator("output")).to_contain_text("begins with 6e 6f 20 70", timeout=30_000)
+        chromium.close()
