@@ -74,7 +74,10 @@ class UnitExplanation(BaseModel):
     terms: list[float] | None = Field(None, description="What is added, or the scores that a softmax compares")
     scale: float | None = Field(None, description="What a rescaling multiplies with")
     offset: float | None = Field(None, description="What a rescaling adds")
-    source: list[int] | None = Field(None, description="The [row, column, channel] that a flattened number comes from")
+    source: list[int] | None = Field(
+        None, description="The [row, column, channel] that a flattened or concatenated number comes from"
+    )
+    chosen: int | None = Field(None, description="The place among `inputs` of the one that a concatenated number comes from")
     contributions: list[ContributionAnswer] | None = Field(
         None, description="A fully connected unit's inputs, those that add or subtract most first"
     )
@@ -253,7 +256,7 @@ def guises(photo: Photo, found: list[Guised], networks: Mapping[str, Network]) -
         said = {
             name: {
                 "label": labels[name],
-                "verdict": networks[name].contract.verdict(probabilities["cat"]),
+                "verdict": networks[name].contract.verdict(probabilities),
                 "probabilities": probabilities,
                 "same": labels[name] == original[name],
             }

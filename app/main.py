@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=list(service.settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=[ID, "Retry-After", "X-Probability-Cat"],
+            expose_headers=[ID, "Retry-After", "X-Probabilities", "X-Probability-Cat"],
         )
     app.add_middleware(Sight)
     if tracing_is_wanted():

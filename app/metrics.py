@@ -70,7 +70,8 @@ def photo(answer: Answer, network: str) -> None:
     for step, milliseconds in answer.milliseconds.items():
         _step_seconds.labels(step).observe(milliseconds / 1000)
     _verdicts.labels(network, answer.verdict).inc()
-    _probability.labels(network).observe(answer.probabilities["cat"])
+    if "cat" in answer.probabilities:  # people bring networks of their own, with other classes
+        _probability.labels(network).observe(answer.probabilities["cat"])
 
 
 def models(networks: Iterable[Network]) -> None:

@@ -1,7 +1,7 @@
 """The shapes of answers, with the descriptions and examples that Swagger UI shows."""
 
 import base64
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
@@ -75,15 +75,18 @@ class ModelAnswer(BaseModel):
 class Prediction(BaseModel):
     """The answer to one photo."""
 
-    label: Literal["cat", "not_cat"] = Field(description="The likelier class")
-    verdict: Literal["cat", "not_cat", "unsure"] = Field(
-        description="`unsure` where the probability lies in the network's band"
+    label: str = Field(description="The likelier class, `cat` or `not_cat` unless the network has others", examples=["cat"])
+    verdict: str = Field(
+        description="The label, or `unsure` where the probability lies in the network's band", examples=["cat", "unsure"]
     )
     probabilities: dict[str, float] = Field(description="They sum to 1", examples=[{"cat": 0.9871, "not_cat": 0.0129}])
     feature_maps: list[FeatureMapAnswer]
     heatmap: str | None = Field(description="A PNG data URI of the photo's aspect ratio: where the evidence for a cat lies")
     heatmap_peak: float | None = Field(
         description="How much the heatmap's brightest place speaks for a cat, in units of the scores; 0: no place does"
+    )
+    heatmap_class: str | None = Field(
+        description="The class whose evidence the heatmap shows: `cat`, or the likeliest of a network with other classes"
     )
     image: ImageAnswer
     model: ModelAnswer
@@ -132,7 +135,12 @@ class StageAnswer(BaseModel):
     stride: list[int] | None = None
     padding: str | None = None
     activation: str | None = Field(None, description="What a convolution does to its sums; `relu6`: kept between 0 and 6")
-    operation: str | None = Field(None, description="What a pooling makes of its window: `max`, `average` or `log_mean_exp`")
+    operation: str | None = Field(
+        None,
+        description="What a pooling makes of its window: `max`, `average`, `log_mean_exp`; which function an activation is",
+    )
+    slope: float | None = Field(None, description="What a leaky ReLU multiplies with below zero")
+    zeros: list[int] | None = Field(None, description="[rows, columns] of zeros that a padding puts before the picture")
     window: WindowAnswer = Field(description="What its units see of the first of its inputs")
     receptive_field: WindowAnswer = Field(description="What its units see of the network's input picture")
 
@@ -147,7 +155,9 @@ class NetworkAnswer(BaseModel):
     classes: list[str]
     input_shape: list[int]
     parameters: int
-    unsure: list[float] = Field(description="The band [low, high] of probabilities of cat that is answered `unsure`")
+    unsure: list[float] = Field(
+        description="[low, high]: probabilities of cat (of the likeliest class, of more than two) answered `unsure`"
+    )
     accuracy: dict[str, float] = Field(description="Measured accuracy by set of photos, from metrics.json")
 
 
@@ -183,6 +193,7 @@ def prediction(answer: Answer, network: Network) -> dict[str, Any]:
         "feature_maps": [_feature_map(feature_map) for feature_map in answer.feature_maps],
         "heatmap": data_uri(answer.heatmap),
         "heatmap_peak": answer.heatmap_peak,
+        "heatmap_class": answer.heatmap_class,
         "image": image_answer(answer.photo),
         "model": model_answer(network),
         "timings_ms": answer.milliseconds,

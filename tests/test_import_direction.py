@@ -27,6 +27,7 @@ STEPS = (
     "audit",
     "sheet",
     "versions",
+    "activations",
 )
 # A step may use what lies below it; it never calls the step before or after it.
 BELOW = {
@@ -35,9 +36,9 @@ BELOW = {
     "versions": {"contract"},
     "feature_maps": {"palette"},
     "kernels": {"palette"},
-    "heatmap": {"palette", "contract", "network"},
+    "heatmap": {"palette", "contract", "network", "activations"},
     "geometry": {"contract"},
-    "audit": {"geometry", "contract", "network"},
+    "audit": {"geometry", "contract", "network", "activations"},
     "sheet": {"palette"},
 }
 # Who calls the steps in order, and which of the others it starts from: an explanation reads the photo as an answer does.

@@ -12,8 +12,10 @@ from types import ModuleType
 
 import h5py
 import httpx2
+import keras
 import numpy as np
 import pytest
+from keras import layers
 from PIL import Image
 
 from app.settings import Settings
@@ -40,6 +42,14 @@ def checkout(tmp_path_factory, photo_folder) -> Path:
             (folder / "photos" / name / label).mkdir(parents=True)
             for path in sorted((photo_folder / label).iterdir())[:4]:
                 shutil.copy2(path, folder / "photos" / name / label)
+    for number, name in enumerate(("daisy", "rose", "tulip")):
+        (folder / "flowers" / name).mkdir(parents=True)
+        for path in sorted((photo_folder / ("cat" if number == 0 else "not_cat")).iterdir())[number % 2 :: 2]:
+            shutil.copy2(path, folder / "flowers" / name)
+    answer = layers.Dense(3, activation="softmax")
+    keras.Sequential(
+        [keras.Input((64, 64, 3)), layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D(), answer]
+    ).save(folder / "flowers.keras")
     (folder / "catvnoncat").mkdir()
     for part, count in (("train", 160), ("test", 4)):
         write_course_set(folder / "catvnoncat", part, photo_folder, count)
@@ -76,6 +86,13 @@ ELSEWHERE = {
     "make soak": "takes an hour and a half",
     "make test": "is what runs this test",
     "docker compose up --build": "is run by tests/docker/test_image.py",
+    "docker compose --profile scale up --scale app=3": "is run by tests/docker/test_scale.py",
+    "deploy/rolling-restart.sh": "is run by tests/docker/test_scale.py",
+    "docker compose --profile observe up": "is run by tests/docker/test_watch.py, less Grafana: no package registry has it",
+    'docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=true --build-arg REVISION="$(git rev-parse '
+    'HEAD)" --build-arg CREATED="$(date -u +%FT%TZ)" --tag "$REGISTRY/catscope:0.1.0" --push .': "needs an image registry: "
+    "tests/docker/test_platforms.py finds the packages for arm64, and test_image.py the labels",
+    "syft catscope:0.1.0 -o spdx-json": "needs syft, which no package registry has",
     "kubectl apply -k deploy/kubernetes/base": "needs a cluster: tests/deploy/test_kubernetes.py builds what it would send there",
     f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",
     f"{PYTHON} -m docs.screenshots": "needs a browser: tests/browser/test_measured.py runs it",
@@ -87,6 +104,9 @@ APPENDED = {
     f"{PYTHON} -m training.export model/mine --data photos": "",
     f"{PYTHON} -m training.evaluate model/mine --set mine=photos": "",
     f"{PYTHON} benchmarks/start.py": "",
+    f"{PYTHON} -m training.train --network tutorial --data flowers --classes daisy rose tulip --out model/flowers": "--epochs 1",
+    f"{PYTHON} -m training.export model/flowers --data flowers": "",
+    f"{PYTHON} -m training.export flowers.keras --out model/lilies --classes daisy rose tulip --data flowers": "",
     f"{PYTHON} -m app classify examples": "",
     f"{PYTHON} -m app classify photos --out found.csv --resume": "",
     f"{PYTHON} -m app inspect tutorial": "",

@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 
 @dataclass(frozen=True)
 class Band:
-    """Probabilities of cat from `low` to `high` are answered `unsure`.
+    """Probabilities from `low` to `high` are answered `unsure`: of cat, or of the likeliest of more than two classes.
 
     `decided_accuracy` and `unsure` are the two fractions measured on the photos that the band was chosen on.
     """
@@ -24,7 +24,7 @@ def temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     """The number that scores are divided by for the lowest log loss (Guo et al. 2017, "On Calibration").
 
     Args:
-        scores: (n, 2) logits.
+        scores: (n, classes) logits.
         labels: (n,) class indices.
     """
 
@@ -56,6 +56,23 @@ def unsure_band(cat: np.ndarray, is_cat: np.ndarray, decided: float, most_unsure
             band = Band(low, high, float(((cat > 0.5) == is_cat)[kept].mean()), float(unsure))
             if _better(band, best, decided):
                 best = band
+    return best
+
+
+def unsure_below(probabilities: np.ndarray, labels: np.ndarray, decided: float, most_unsure: float) -> Band:
+    """As `unsure_band`, for more than two classes: the band from 0 to the lowest probability of the likeliest class that is
+    decided. `probabilities` are (n, classes), 0..1, `labels` (n,) class indices.
+    """
+    likeliest, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    best = Band(0.0, 0.0, float(right.mean()), 0.0)
+    for high in (place / 100 for place in range(1, 100)):
+        kept = likeliest > high
+        unsure = float(1 - kept.mean())
+        if best.decided_accuracy >= decided or unsure > most_unsure or not kept.any():
+            break
+        band = Band(0.0, high, float(right[kept].mean()), unsure)
+        if _better(band, best, decided):
+            best = band
     return best
 
 

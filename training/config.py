@@ -1,9 +1,13 @@
 """What a training run is made of: one frozen `Recipe` a network, its command, cost and result in the comment above it."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+from training.errors import TrainingError
 
 CLASSES = ("cat", "not_cat")
-"""Class names in the order of every probability vector; also the names of the two folders that hold the photos."""
+"""Class names in the order of every probability vector, and the names of the folders that hold the photos; a recipe may have
+others."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Recipe:
 
     network: str
     version: str = "1.0.0"
+    classes: tuple[str, ...] = CLASSES
     epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 2e-3
@@ -123,3 +128,12 @@ CAT = Recipe(
 )
 
 RECIPES = {recipe.network: recipe for recipe in (DENSE, TUTORIAL, CAT)}
+
+
+def check_classes(classes: tuple[str, ...]) -> None:
+    """Raise TrainingError for names that cannot be classes: too few, twice the same, or no name of a folder."""
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise TrainingError(f"the classes are {' '.join(classes)}; there must be two or more, each named once")
+    for name in classes:
+        if name != Path(name).name or not name.isprintable() or name in ("", ".", "..", "unsure"):
+            raise TrainingError(f"{name!r} cannot be a class: it must be a folder's name, and not `unsure`")

@@ -1,9 +1,9 @@
-"""A folder with cat/ and not_cat/ comes in; pixel arrays in three fixed splits go out."""
+"""A folder with a folder for each class, cat/ and not_cat/, comes in; pixel arrays in three fixed splits go out."""
 
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +25,12 @@ STORED = 1.12
 """Training photos are kept this much larger than the network's input, so that a zoomed view still has its detail; a recipe
 may ask for another size."""
 
-BOTH_CLASSES = "the same photo lies in both classes, neither is used"
+BOTH_CLASSES = "the same photo lies in two classes, neither is used"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Photos of one split: `pixels` (n, S, S, 3) uint8, `labels` (n,) int64 indices into CLASSES, `paths` of the files."""
+    """Photos of one split: `pixels` (n, S, S, 3) uint8, `labels` (n,) int64, indices of classes, and the files' `paths`."""
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -45,18 +45,19 @@ class Tally:
     skipped: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def photos(folder: Path) -> list[tuple[Path, int]]:
-    """Every file below `folder`/cat and `folder`/not_cat with its label, in a stable order; hidden files are left out.
+def photos(folder: Path, classes: Sequence[str] = CLASSES) -> list[tuple[Path, int]]:
+    """Every file below `folder`/cat and `folder`/not_cat, or the other classes' folders, with its label, in a stable order;
+    hidden files are left out.
 
     Raises TrainingError for a missing folder or a class without a file.
     """
     if not folder.is_dir():
-        raise TrainingError(f"{folder} is not a folder; it should hold the folders {' and '.join(CLASSES)}")
+        raise TrainingError(f"{folder} is not a folder; it should hold the folders {' and '.join(classes)}")
     found: list[tuple[Path, int]] = []
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(classes):
         inside = folder / name
         if not inside.is_dir():
-            raise TrainingError(f"{folder} holds no folder {name}; it should hold {' and '.join(CLASSES)}")
+            raise TrainingError(f"{folder} holds no folder {name}; it should hold {' and '.join(classes)}")
         files = sorted(p for p in inside.rglob("*") if p.is_file() and not _hidden(p.relative_to(inside)))
         if not files:
             raise TrainingError(f"{inside} holds no photo")
@@ -76,17 +77,19 @@ def split_of(digest: str) -> str:
     return "calibration" if place < 2 * HELD_OUT else "train"
 
 
-def load(folder: Path, side: int, stored: float = STORED) -> tuple[dict[str, Split], Tally, str]:
+def load(
+    folder: Path, side: int, stored: float = STORED, classes: Sequence[str] = CLASSES
+) -> tuple[dict[str, Split], Tally, str]:
     """Read, decode and resize every photo below `folder`, with a progress bar.
 
     A file that cannot be decoded is named, counted and skipped; of photos with the same bytes one is used, and none if
-    they lie in both classes.
+    they lie in two classes.
 
     Returns:
         The splits by name: `train` at `side` * `stored` pixels, the others at `side`, as the service would see them; the
         tally; a fingerprint of all photos and labels that were used.
     """
-    files = photos(folder)
+    files = photos(folder, classes)
     tally = Tally()
     labels: dict[str, int] = {}
     contested: set[str] = set()
@@ -123,7 +126,7 @@ def load(folder: Path, side: int, stored: float = STORED) -> tuple[dict[str, Spl
         for row in kept:
             fingerprint.update(f"{row.digest} {row.label}\n".encode())
         tally.used += len(kept)
-        splits[name] = _stack(kept, name)
+        splits[name] = _stack(kept, name, classes)
     return splits, tally, fingerprint.hexdigest()
 
 
@@ -156,9 +159,9 @@ def _decoded(files: list[tuple[Path, int]], side: int, train_side: int) -> Itera
             yield from pool.map(read, files[start : start + 256])
 
 
-def _stack(rows: list[_Row], name: str) -> Split:
+def _stack(rows: list[_Row], name: str, classes: Sequence[str]) -> Split:
     labels = np.array([row.label for row in rows], np.int64)
-    for label, title in enumerate(CLASSES):
+    for label, title in enumerate(classes):
         if not (labels == label).any():
             raise TrainingError(f"no usable photo of class {title} fell into the {name} split; more photos are needed")
     return Split(np.stack([row.pixels for row in rows]), labels, [row.path for row in rows])

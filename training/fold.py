@@ -17,12 +17,13 @@ WEIGHTED = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Den
 def fold(
     trained: keras.Model, temperature: float = 1.0, offset: float = 0.0, plain: keras.Model | None = None
 ) -> keras.Model:
-    """The plain network that computes `softmax(trained(x) / temperature + (offset, -offset) / 2)`, up to rounding.
+    """The plain network that computes `softmax(trained(x) / temperature + (offset, -offset) / 2)`, up to rounding. Only two
+    classes have an offset.
 
     `trained` is what `build(name, training=True)` made, in its layers' order, or the last part of it; layers that it does
     not hold keep what they have in `plain`, a new network of that name unless one is given.
     """
-    plain = plain or build(trained.name)
+    plain = plain or build(trained.name, classes=trained.output_shape[-1])
     kept = {layer.name for layer in plain.layers}
     factor = 1.0
     kernel = bias = None
@@ -43,5 +44,5 @@ def fold(
             weighted.set_weights([kernel / deviation, (bias - mean) / deviation + beta])
     scores = plain.get_layer("scores")
     kernel, bias = (np.asarray(w, np.float64) / temperature for w in scores.get_weights())
-    scores.set_weights([kernel, bias + np.array([offset, -offset]) / 2])
+    scores.set_weights([kernel, bias + np.array([offset, -offset]) / 2 if offset else bias])
     return plain

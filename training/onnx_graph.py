@@ -14,10 +14,23 @@ import onnx
 from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
+from app.inference.activations import SELU
 from app.inference.pooling import LogMeanExpPooling2D
 from training.errors import TrainingError
 
 OPSET = 21
+
+ELEMENTWISE: dict[str, tuple[str, dict[str, float]]] = {
+    "elu": ("Elu", {"alpha": 1.0}),
+    "selu": ("Selu", {"alpha": SELU[0], "gamma": SELU[1]}),
+    "gelu": ("Gelu", {}),
+    "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "hard_sigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+    "hard_silu": ("HardSwish", {}),
+    "softplus": ("Softplus", {}),
+}
+"""By Keras's name: ONNX's operator and its attributes."""
 
 
 class Graph:
@@ -126,6 +139,10 @@ def _add(graph: Graph, layer: Any, inputs: list[str]) -> None:
     graph.node("Sum", inputs, layer.name)
 
 
+def _multiply(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    graph.node("Mul", inputs, layer.name)
+
+
 def _pooling(operator: str) -> Callable[[Graph, Any, list[str]], None]:
     def translate(graph: Graph, layer: Any, inputs: list[str]) -> None:
         sizes = {"kernel_shape": list(layer.pool_size), "strides": list(layer.strides)}
@@ -138,6 +155,40 @@ def _relu(graph: Graph, layer: Any, inputs: list[str]) -> None:
     if layer.max_value is not None or layer.negative_slope or layer.threshold:
         raise TrainingError(f"layer {layer.name} is a ReLU with a ceiling, slope or threshold, which is not translated here")
     graph.node("Relu", inputs, layer.name)
+
+
+def _elementwise(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    name = layer.activation.__name__
+    if name == "relu6":
+        ends = [graph.weight(f"{layer.name}/{end}", np.array(value, np.float32)) for end, value in (("min", 0), ("max", 6))]
+        graph.node("Clip", [*inputs, *ends], layer.name)
+    elif name == "silu":
+        graph.node("Sigmoid", inputs, f"{layer.name}/sigmoid")
+        graph.node("Mul", [*inputs, f"{layer.name}/sigmoid"], layer.name)
+    elif name in ELEMENTWISE:
+        operator, attributes = ELEMENTWISE[name]
+        graph.node(operator, inputs, layer.name, **attributes)
+    else:
+        raise TrainingError(f"layer {layer.name} has the activation {name}, which is not translated here")
+
+
+def _leaky_relu(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    graph.node("LeakyRelu", inputs, layer.name, alpha=float(layer.negative_slope))
+
+
+def _zero_padding(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    (top, bottom), (left, right) = layer.padding
+    sizes = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+    graph.node("Pad", [*inputs, graph.weight(f"{layer.name}/zeros", sizes)], layer.name)
+
+
+def _concatenate(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    graph.node("Concat", inputs, layer.name, axis=1)
+
+
+def _global_maximum(graph: Graph, layer: Any, inputs: list[str]) -> None:
+    axes = graph.weight(f"{layer.name}/axes", np.array([2, 3], np.int64))
+    graph.node("ReduceMax", [*inputs, axes], layer.name, keepdims=0)
 
 
 def _flatten(graph: Graph, layer: Any, inputs: list[str]) -> None:
@@ -186,9 +237,15 @@ TRANSLATIONS: dict[type, Translation] = {
     layers.DepthwiseConv2D: _convolution,
     layers.Conv2D: _convolution,
     layers.Add: _add,
+    layers.Multiply: _multiply,
     layers.MaxPooling2D: _pooling("MaxPool"),
     layers.AveragePooling2D: _pooling("AveragePool"),
     layers.ReLU: _relu,
+    layers.LeakyReLU: _leaky_relu,
+    layers.Activation: _elementwise,
+    layers.ZeroPadding2D: _zero_padding,
+    layers.Concatenate: _concatenate,
+    layers.GlobalMaxPooling2D: _global_maximum,
     layers.GlobalAveragePooling2D: _global_average,
     LogMeanExpPooling2D: _log_mean_exp,
     layers.Flatten: _flatten,

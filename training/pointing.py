@@ -68,7 +68,7 @@ def measure(network: OnnxNetwork, cats: Path, scenes: Path, seed: int = 0) -> di
             continue
         tensor = to_tensor(scene, *network.contract.input_shape[:2])
         answer = network.run(tensor, heatmap.stages_needed(network.contract))
-        x, y = peak(heatmap.evidence(network, tensor, answer.stages))
+        x, y = peak(heatmap.evidence(network, tensor, answer.stages, "cat"))
         inside.append(box[0] <= x <= box[2] and box[1] <= y <= box[3])
         found.append(answer.probabilities[0] > 0.5)
     if not any(found):

@@ -2,9 +2,9 @@
 
     python -m training.train --network tutorial --data photos --out model/tutorial
 
-`photos` holds the folders cat/ and not_cat/. Ctrl-C or a kill loses at most the epoch under way; the same command with
---resume goes on. Written below --out: model.keras (the network, folded and calibrated), history.json (the recipe, every
-epoch, the calibration), learning_curves.png, and logs/ for TensorBoard.
+`photos` holds the folders cat/ and not_cat/; with --classes daisy rose tulip it holds those. Ctrl-C or a kill loses at most
+the epoch under way; the same command with --resume goes on. Written below --out: model.keras (the network, folded and
+calibrated), history.json (the recipe, every epoch, the calibration), learning_curves.png, and logs/ for TensorBoard.
 """
 
 import json
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from training import calibrate, checkpoint, curves, dataset
 from training.checkpoint import Checkpoints, State
-from training.config import CLASSES, RECIPES, Recipe
+from training.config import CLASSES, RECIPES, Recipe, check_classes
 from training.devices import Devices
 from training.errors import Parser, TrainingError, run
 from training.fold import fold
@@ -42,6 +42,7 @@ def main() -> None:
     parser = Parser(prog="python -m training.train", description=__doc__.split("\n")[0])
     parser.add_argument("--network", required=True, choices=sorted(RECIPES), help="which network to train")
     parser.add_argument("--data", required=True, type=Path, help="folder that holds cat/ and not_cat/ with photos")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="other classes, each a folder below --data")
     parser.add_argument("--out", required=True, type=Path, help="folder to write the network to, such as model/tutorial")
     parser.add_argument("--resume", action="store_true", help="go on with the run that was stopped")
     parser.add_argument("--distribute", action="store_true", help="train on all GPUs (or CPUs) of this machine together")
@@ -53,7 +54,15 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     network, data, out, resume = (arguments.pop(name) for name in ("network", "data", "out", "resume"))
     devices = Devices(arguments.pop("distribute"))
-    recipe = replace(RECIPES[network], **{name: value for name, value in arguments.items() if value is not None})
+    classes = tuple(arguments.pop("classes") or CLASSES)
+    check_classes(classes)
+    if classes != CLASSES and RECIPES[network].frozen:
+        raise TrainingError(
+            f"{network} starts from ImageNet's cats and tells nothing else; for other classes train tutorial or dense, or "
+            "a Keras network of your own, which python -m training.export takes"
+        )
+    given = {name: value for name, value in arguments.items() if value is not None}
+    recipe = replace(RECIPES[network], classes=classes, **given)
     if min(recipe.epochs, recipe.batch_size, recipe.patience) < 1 or not 0 < recipe.learning_rate < math.inf:
         raise TrainingError("epochs, batch size, patience and learning rate must be above zero, and finite")
     if recipe.seed < 0:
@@ -70,7 +79,7 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False, devices: 
         checkpoints.begin(recipe, "", resume)  # says so before an hour of reading photos, not after
     with devices.scope():
         network, views, side = start(recipe, checkpoints.folder)
-    splits, tally, fingerprint = dataset.load(data, side, recipe.stored)
+    splits, tally, fingerprint = dataset.load(data, side, recipe.stored, recipe.classes)
     state = checkpoints.begin(recipe, fingerprint, resume)
     batches = -(-len(splits["train"].labels) // recipe.batch_size)
     with devices.scope():
@@ -90,8 +99,9 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False, devices: 
     history = {
         "network": recipe.network,
         "version": recipe.version,
+        "classes": list(recipe.classes),
         "recipe": asdict(recipe),
-        "photos": {name: _counts(split) for name, split in splits.items()} | {"skipped": len(tally.skipped)},
+        "photos": {name: _counts(split, recipe.classes) for name, split in splits.items()} | {"skipped": len(tally.skipped)},
         "photos_sha256": fingerprint,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Keras {keras.__version__} on {keras.backend.backend()}",
         "seconds": round(state.seconds, 1),
@@ -121,7 +131,7 @@ def start(recipe: Recipe, kept: Path) -> tuple[keras.Model, Views, int]:
     scenes are kept in the folder `kept` while it trains.
     """
     if not recipe.frozen:
-        network = build(recipe.network, training=True)
+        network = build(recipe.network, training=True, classes=len(recipe.classes))
         return network, Photos(recipe, network.input_shape[1]), network.input_shape[1]
     network = pretrained.pretrained()
     return rest(network, recipe.frozen), Scenes(recipe, network, kept), network.input_shape[1]
@@ -221,7 +231,7 @@ def _validate(network: keras.Model, inputs: np.ndarray, labels: np.ndarray, devi
 def predict_scores(
     network: keras.Model, inputs: np.ndarray, devices: Devices | None = None, batch_size: int = 128
 ) -> np.ndarray:
-    """What the network's first output is for photos, or for what its frozen layers made of them, (n, 2) float64."""
+    """What the network's first output is for photos, or for what its frozen layers made of them, (n, classes) float64."""
     devices, scores = devices or Devices(), []
     for place in range(0, len(inputs), batch_size):
         answers = devices.answer(network, inputs[place : place + batch_size].astype(np.float32))
@@ -234,16 +244,20 @@ def _calibrated(
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Fold the network with the temperature that its calibration split asks for, and choose the unsure band there."""
     with averaged(trained):
-        plain = build(recipe.network)
+        plain = build(recipe.network, classes=len(recipe.classes))
         if recipe.frozen:
             before = pretrained.pretrained()
             blend(trained, rest(before, recipe.frozen), recipe.blend)
             fold(before, plain=plain)
         scores = predict_scores(trained, inputs)
-        shifted = scores + np.array([recipe.offset, -recipe.offset]) / 2
-        temperature = calibrate.temperature(shifted, labels)
-        cat = softmax(shifted / temperature, axis=1)[:, 0]
-        band = calibrate.unsure_band(cat, labels == 0, recipe.decided, recipe.most_unsure)
+        if recipe.offset:
+            scores = scores + np.array([recipe.offset, -recipe.offset]) / 2
+        temperature = calibrate.temperature(scores, labels)
+        probabilities = softmax(scores / temperature, axis=1)
+        if len(recipe.classes) == 2:
+            band = calibrate.unsure_band(probabilities[:, 0], labels == 0, recipe.decided, recipe.most_unsure)
+        else:
+            band = calibrate.unsure_below(probabilities, labels, recipe.decided, recipe.most_unsure)
         shipped = fold(trained, temperature, recipe.offset / temperature, plain)
     return shipped, {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}
 
@@ -258,8 +272,8 @@ def blend(trained: keras.Model, before: keras.Model, share: float) -> None:
     trained.set_weights([share * after + (1 - share) * start for after, start in pairs])
 
 
-def _counts(split: dataset.Split) -> dict[str, int]:
-    return {name: int((split.labels == label).sum()) for label, name in enumerate(CLASSES)}
+def _counts(split: dataset.Split, classes: tuple[str, ...]) -> dict[str, int]:
+    return {name: int((split.labels == label).sum()) for label, name in enumerate(classes)}
 
 
 if __name__ == "__main__":

@@ -62,8 +62,9 @@ class Photos:
 
     def batches(self, split: Split, epoch: int) -> Iterator[Batch]:
         """See Views.batches."""
-        targets = np.eye(len(CLASSES), dtype=np.float32)[split.labels]
-        weights = class_weights(split.labels)[split.labels]
+        count = len(self.recipe.classes)
+        targets = np.eye(count, dtype=np.float32)[split.labels]
+        weights = class_weights(split.labels, count)[split.labels]
 
         def batch(numbered: tuple[int, np.ndarray]) -> Batch:
             number, rows = numbered
@@ -209,7 +210,7 @@ def _rows(recipe: Recipe, count: int, epoch: int) -> Iterator[np.ndarray]:
         yield order[start : start + recipe.batch_size]
 
 
-def class_weights(labels: np.ndarray) -> np.ndarray:
+def class_weights(labels: np.ndarray, classes: int = len(CLASSES)) -> np.ndarray:
     """The weight of each class for which all classes count alike, 1 on average over the photos."""
-    counts = np.bincount(labels, minlength=len(CLASSES))
-    return (len(labels) / (len(CLASSES) * counts)).astype(np.float32)
+    counts = np.bincount(labels, minlength=classes)
+    return (len(labels) / (classes * counts)).astype(np.float32)

@@ -6,7 +6,9 @@ nothing is kept of those that were told, so that a hundred thousand take no more
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -73,14 +75,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         threads = arguments.threads or settings.threads or cores()
         rows = answers(left, lambda path: _row(path, network, settings), threads)
         try:
-            _tell(rows, out, form, tally, arguments)
-        except KeyboardInterrupt:
-            again = "the same command with --resume goes on" if arguments.out else "--out FILE would keep what was told"
-            print(f"stopped after {tally.photos} photos; {again}", file=sys.stderr)
-            return STOPPED
+            whole = _tell(rows, out, form, tally, arguments)
         except BrokenPipeError:  # `| head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # what is left to write goes nowhere
             return NO_READER
+        if not whole:
+            again = "the same command with --resume goes on" if arguments.out else "--out FILE would keep what was told"
+            print(f"stopped after {tally.photos} photos; {again}", file=sys.stderr)
+            return STOPPED
     if not tally.photos:
         print(f"no photo was found in {', '.join(arguments.photos)}", file=sys.stderr)
     elif tally.unread and (arguments.out or not sys.stdout.isatty()):
@@ -135,8 +137,15 @@ def _output(
     return out, kept
 
 
-def _tell(rows: Iterable[Row], out: IO[str], form: results.Form, tally: Tally, arguments: argparse.Namespace) -> None:
-    """Write every row, with a progress bar where a person watches."""
+def _tell(rows: Iterable[Row], out: IO[str], form: results.Form, tally: Tally, arguments: argparse.Namespace) -> bool:
+    """Write every row, with a progress bar where a person watches. False when Ctrl-C ended it, after a whole row."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        stopped.set()
+        signal.signal(number, signal.default_int_handler)  # a second one does not wait
+
+    signal.signal(signal.SIGINT, stop)
     watched = sys.stderr.isatty() and not arguments.quiet
     total = photos.count(arguments.photos) if watched else None
     meter = tqdm(total=total, initial=len(tally.told), unit="photo", dynamic_ncols=True) if watched else nullcontext()
@@ -148,6 +157,9 @@ def _tell(rows: Iterable[Row], out: IO[str], form: results.Form, tally: Tally, a
             tally.count(row.answer.verdict if row.answer else "")
             if bar is not None:
                 bar.update()
+            if stopped.is_set():
+                return False
+    return True
 
 
 def answers(paths: Iterable[str], answer: Callable[[str], Row], threads: int) -> Iterator[Row]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.inference import geometry
+from app.inference.activations import activated
 from app.inference.contract import Stage
 from app.inference.geometry import Box
 from app.inference.network import Network
@@ -33,9 +34,10 @@ class Audit:
     - pooling: `patch`, without padding; and for "max" `maximum`, `maximum_at` (row, column of the stage before); for
       "average" `sum`, `count` and `largest_term`; for "log_mean_exp" `exponentials` of the patch less its maximum, their
       `mean`, `maximum` and `largest_term`
-    - relu: `patch`
+    - relu, activation, padding: `patch`
+    - concatenation: `source`, the (row, column, channel) of the input whose number this is, and `chosen`, that input's place
     - rescaling: `patch`, `scale`, `offset`
-    - add: `terms`, one for each input stage, and `largest_term`
+    - add, multiplication: `terms`, one for each input stage, and `largest_term`
     - flatten: `source`, the (row, column, channel) whose number this is
     - dense: `contributions` (see `Contribution`), the largest first, `others` (how many more) and `others_sum`,
       `largest_term`, `products_sum`, `bias`, `sum`
@@ -197,6 +199,26 @@ def _relu(unit: _Unit) -> Result:
     return _activated(value, "relu"), {"patch": np.array([[[value]]])}
 
 
+def _elementwise(unit: _Unit) -> Result:
+    value = float(unit.inputs[0][unit.place])
+    assert unit.stage.operation
+    return activated(unit.stage.operation, value, unit.stage.slope), {"patch": np.array([[[value]]])}
+
+
+def _padding(unit: _Unit) -> Result:
+    patch = unit.patch(unit.channel)
+    return float(patch[0, 0, 0]), {"patch": patch}
+
+
+def _concatenation(unit: _Unit) -> Result:
+    row, column, channel = unit.place
+    chosen = 0
+    while channel >= unit.inputs[chosen].shape[2]:
+        channel, chosen = channel - unit.inputs[chosen].shape[2], chosen + 1
+    source = (row, column, channel)
+    return float(unit.inputs[chosen][source]), {"source": source, "chosen": chosen}
+
+
 def _rescaling(unit: _Unit) -> Result:
     value = float(unit.inputs[0][unit.place])
     scale, offset = unit.network.scaling(unit.stage.name)
@@ -206,6 +228,14 @@ def _rescaling(unit: _Unit) -> Result:
 def _add(unit: _Unit) -> Result:
     terms = np.array([picture[unit.place] for picture in unit.inputs])
     return float(terms.sum()), {"terms": terms, "largest_term": float(np.abs(terms).max())}
+
+
+def _multiplication(unit: _Unit) -> Result:
+    row, column, channel = unit.place
+    terms = np.array(
+        [picture[min(row, len(picture) - 1), min(column, picture.shape[1] - 1), channel] for picture in unit.inputs]
+    )
+    return float(terms.prod()), {"terms": terms}  # a picture of one pixel multiplies every place
 
 
 def _flatten(unit: _Unit) -> Result:
@@ -255,8 +285,12 @@ _STEPS: dict[str, Callable[[_Unit], Result]] = {
     "depthwise_convolution": _convolution,
     "pooling": _pooling,
     "relu": _relu,
+    "activation": _elementwise,
+    "padding": _padding,
+    "concatenation": _concatenation,
     "rescaling": _rescaling,
     "add": _add,
+    "multiplication": _multiplication,
     "flatten": _flatten,
     "dense": _dense,
     "probabilities": _softmax,

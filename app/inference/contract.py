@@ -6,6 +6,7 @@ network, it knows from here.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ from app.errors import NetworkError
 class Stage:
     """One named step of a network whose output people look at.
 
-    `kind` is rescaling, convolution, depthwise_convolution, pooling, relu, add, flatten, dense or probabilities. `shape`
+    `kind` is rescaling, convolution, depthwise_convolution, pooling, relu, add, flatten, dense or probabilities; in networks
+    that people bring also activation, multiplication, padding or concatenation. `shape`
     is (height, width, channels), or (n,) where there is no picture left. `inputs` are the stages, or `image`, that it
     computes from. `parameters` counts the trained numbers. The others are None for kinds that have none: `kernel` and
     `stride` are (height, width) in steps of the input, `padding` is "same" or "valid"; `activation` is what a convolution
     applies to its sums, "relu6" (cut off below 0 and above 6); `operation` is what a pooling computes of its window, "max",
     "average" or "log_mean_exp" (the logarithm of the mean of the exponentials); a pooling without a `kernel` has one
-    window, the whole picture.
+    window, the whole picture; and which function an activation is, with the `slope` of a leaky one below zero. `zeros` are
+    the (rows, columns) that a padding puts before the picture.
     """
 
     name: str
@@ -36,14 +39,17 @@ class Stage:
     padding: str | None = None
     activation: str | None = None
     operation: str | None = None
+    slope: float | None = None
+    zeros: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Contract:
     """A network's promise. `network` is the name under which it is served, that of its folder.
 
+    `classes` are in the order of the probabilities; of the networks that look for a cat they are `cat` and `not_cat`.
     `input_shape` is (height, width, 3): RGB from 0 to 255, stretched to that size. `unsure` is the band (low, high) of
-    probabilities of cat, both ends included, in which the verdict is "unsure". `stages` are the steps that people follow,
+    probabilities, both ends included, in which the verdict is "unsure". `stages` are the steps that people follow,
     in order; `inner` are the layers inside of stages that consist of several, `block3_expand` of `block3`. `files` maps
     file names to their SHA-256.
     """
@@ -63,12 +69,18 @@ class Contract:
         """The stage or inner layer of that name, or None."""
         return next((stage for stage in (*self.stages, *self.inner) if stage.name == name), None)
 
-    def verdict(self, cat: float) -> str:
-        """`cat`, `not_cat`, or `unsure` for a probability of cat that lies in the band."""
+    def verdict(self, probabilities: Mapping[str, float]) -> str:
+        """The likelier class, or `unsure`: of two classes when the probability of the first lies in the band, of more when
+        that of the likeliest does.
+        """
         low, high = self.unsure
-        if low < high and low <= cat <= high:
-            return "unsure"
-        return "cat" if cat > 0.5 else "not_cat"
+        first, *others = self.classes
+        if len(others) == 1:
+            told, label = probabilities[first], first if probabilities[first] > 0.5 else others[0]
+        else:
+            label = max(probabilities, key=lambda name: probabilities[name])
+            told = probabilities[label]
+        return "unsure" if low < high and low <= told <= high else label
 
     def verified(self, name: str) -> Path:
         """The path of one of the network's files, after checking that its bytes are the ones the contract names.
@@ -129,7 +141,7 @@ def _three(plain: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def _stage(plain: dict[str, Any]) -> Stage:
-    pairs = {name: tuple(plain[name]) for name in ("kernel", "stride") if plain.get(name)}
+    pairs = {name: tuple(plain[name]) for name in ("kernel", "stride", "zeros") if plain.get(name)}
     return Stage(
         name=plain["name"],
         kind=plain["kind"],
@@ -139,5 +151,6 @@ def _stage(plain: dict[str, Any]) -> Stage:
         padding=plain.get("padding"),
         activation=plain.get("activation"),
         operation=plain.get("operation"),
+        slope=plain.get("slope"),
         **pairs,
     )

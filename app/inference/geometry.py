@@ -26,6 +26,15 @@ class Box:
         """The part of the rectangle that lies inside a picture of that size."""
         return Box(max(0, self.top), max(0, self.left), min(height, self.bottom), min(width, self.right))
 
+    def joined(self, other: "Box") -> "Box":
+        """The smallest rectangle around this one and another."""
+        return Box(
+            min(self.top, other.top),
+            min(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
 
 @dataclass(frozen=True)
 class Window:
@@ -70,6 +79,8 @@ def window(contract: Contract, stage: Stage) -> Window:
     height, width = size_of(contract, stage.inputs[0])
     if len(stage.shape) != 3:
         return Window((height, width), (0, 0), (0, 0))
+    if stage.zeros:
+        return Window((1, 1), (1, 1), (-stage.zeros[0], -stage.zeros[1]))
     if stage.kernel is None or stage.stride is None:
         return Window((1, 1), (1, 1), (0, 0))
     sizes, steps, before = stage.kernel, stage.stride, (height, width)
@@ -108,26 +119,35 @@ def receptive_field(contract: Contract, stage: Stage) -> Window:
 
 def pixels(contract: Contract, stage: Stage, row: int, column: int) -> Box:
     """What one unit sees of the network's input picture, exactly: at each stage what lies in padding is left out."""
-
-    def of(name: str, box: Box) -> Box:
-        if name == "image":
-            return box
+    seen = {stage.name: Box(row, column, row + 1, column + 1)}
+    for name in _readers_first(contract, stage):
         found = contract.stage(name)
         assert found is not None  # see receptive_field
-        own = window(contract, found)
+        own, box = window(contract, found), seen[name]
         first, last = own.box(box.top, box.left), own.box(box.bottom - 1, box.right - 1)
-        boxes = []
         for source in found.inputs:
-            seen = Box(first.top, first.left, last.bottom, last.right).clipped(*size_of(contract, source))
-            boxes.append(of(source, seen))
-        return Box(
-            min(box.top for box in boxes),
-            min(box.left for box in boxes),
-            max(box.bottom for box in boxes),
-            max(box.right for box in boxes),
-        )
+            size = size_of(contract, source)
+            part = Box(first.top, first.left, last.bottom, last.right).clipped(*size)
+            if found.kind == "multiplication" and size == (1, 1):  # one pixel multiplies every place
+                part = Box(0, 0, 1, 1)
+            seen[source] = seen[source].joined(part) if source in seen else part
+    return seen["image"]
 
-    return of(stage.name, Box(row, column, row + 1, column + 1))
+
+def _readers_first(contract: Contract, stage: Stage) -> list[str]:
+    """The stage and all that it computes from, each after everything that reads it, without the `image`."""
+    found: dict[str, None] = {}
+    waiting = [(stage.name, False)]
+    while waiting:
+        name, done = waiting.pop()
+        if done:
+            found[name] = None
+        elif name not in found and name != "image":
+            known = contract.stage(name)
+            assert known is not None  # see receptive_field
+            waiting.append((name, True))
+            waiting += [(source, False) for source in known.inputs]
+    return list(reversed(found))
 
 
 def size_of(contract: Contract, name: str) -> Pair:

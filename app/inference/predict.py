@@ -29,8 +29,9 @@ class Wanted:
 class Answer:
     """Everything that is answered about one photo.
 
-    `probabilities` maps class names to 0..1; `heatmap` is a PNG or None, `heatmap_peak` the evidence at its brightest place,
-    0 if none speaks for a cat; `milliseconds` maps steps to the time they took.
+    `probabilities` maps class names to 0..1; `heatmap` is a PNG or None, `heatmap_class` the class whose evidence it shows,
+    `heatmap_peak` the evidence at its brightest place, 0 if none speaks for it; `milliseconds` maps steps to the time they
+    took.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Answer:
     feature_maps: tuple[FeatureMap, ...]
     heatmap: bytes | None
     heatmap_peak: float | None
+    heatmap_class: str | None
     photo: Photo
     milliseconds: dict[str, float]
 
@@ -49,7 +51,8 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
     Raises InvalidRequest for a stage that the network does not have, and what `decode` raises.
     """
     names = chosen_stages(network, wanted.stages) if wanted.feature_maps != "none" else []
-    tapped = names + (heatmap.stages_needed(network.contract) if wanted.heatmap else [])
+    drawn = wanted.heatmap and heatmap.possible(network.contract)
+    tapped = names + (heatmap.stages_needed(network.contract) if drawn else [])
     clock = _Clock()
     photo, tensor = read(data, network, max_pixels)
     clock.lap("decode")
@@ -61,19 +64,21 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
         assert stage is not None  # chosen_stages checked it
         maps.append(summarize(name, stage.kind, result.stages[name], wanted.channels, wanted.feature_maps == "thumbnails"))
     clock.lap("feature_maps")
-    picture, peak = None, None
-    if wanted.heatmap:
-        places = heatmap.evidence(network, tensor, result.stages)
+    probabilities = by_class(network, result)
+    picture, peak, subject = None, None, None
+    if drawn:
+        subject = heatmap.subject(network.contract, probabilities)
+        places = heatmap.evidence(network, tensor, result.stages, subject)
         picture, peak = heatmap.overlay(places, photo.width, photo.height), max(0.0, float(places.max()))
         clock.lap("heatmap")
-    probabilities = by_class(network, result)
     return Answer(
         label=likelier(probabilities),
-        verdict=network.contract.verdict(probabilities["cat"]),
+        verdict=network.contract.verdict(probabilities),
         probabilities=probabilities,
         feature_maps=tuple(maps),
         heatmap=picture,
         heatmap_peak=peak,
+        heatmap_class=subject,
         photo=photo,
         milliseconds=clock.laps,
     )

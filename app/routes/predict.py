@@ -1,6 +1,7 @@
 """POST /predict and POST /feature-maps: a photo comes in, an answer or the raw arrays go out."""
 
 import io
+import json
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from fastapi.responses import Response
 
 from app import metrics, problems, schemas, tracing, upload
 from app.inference.network import Network
-from app.inference.predict import Answer, Wanted, chosen_stages, predict, raw_stages
+from app.inference.predict import Answer, Wanted, by_class, chosen_stages, predict, raw_stages
 from app.routes import service
 from app.service import Service
 
@@ -73,6 +74,7 @@ EXAMPLE = {
     ],
     "heatmap": "data:image/png;base64,iVBORw0KGgo...",
     "heatmap_peak": 4.2,
+    "heatmap_class": "cat",
     "image": {"width": 500, "height": 375, "format": "JPEG", "animated": False, "bytes": 48211, "sha256": "9f2b..."},
     "model": {"network": "tutorial", "version": "1.0.0", "sha256": "c01a...", "input_shape": [100, 100, 3]},
     "timings_ms": {"decode": 2.1, "inference": 7.9, "feature_maps": 3.0, "heatmap": 1.2},
@@ -87,7 +89,12 @@ ARRAYS = {
             "description": "The probability of a cat that the same pass gave",
             "schema": {"type": "number", "minimum": 0, "maximum": 1},
             "example": 0.9871,
-        }
+        },
+        "X-Probabilities": {
+            "description": "The probabilities of all classes, as a JSON object",
+            "schema": {"type": "string"},
+            "example": '{"cat": 0.9871, "not_cat": 0.0129}',
+        },
     },
 }
 
@@ -154,7 +161,10 @@ async def post_feature_maps(
         arrays: dict[str, Any] = {name: np.ascontiguousarray(values) for name, values in result.stages.items()}
         out = io.BytesIO()
         np.savez(out, **arrays)
-        cat = float(result.probabilities[chosen.contract.classes.index("cat")])
-        return Response(out.getvalue(), headers={"X-Probability-Cat": repr(cat)}, media_type="application/x-npz")
+        probabilities = by_class(chosen, result)
+        headers = {"X-Probabilities": json.dumps(probabilities)}
+        if "cat" in probabilities:
+            headers["X-Probability-Cat"] = repr(probabilities["cat"])
+        return Response(out.getvalue(), headers=headers, media_type="application/x-npz")
 
     return await service.workers.run(work)

@@ -2,7 +2,7 @@
 
 import { $, el, speak } from "./dom.js";
 import { number, percent } from "./format.js";
-import { verdict } from "./words.js";
+import { label, subject, verdict } from "./words.js";
 
 const STEPS = { decode: "decoding", inference: "network", feature_maps: "feature maps", heatmap: "heatmap" };
 
@@ -25,29 +25,32 @@ export function wait(photo) {
  * `band` is the network's [low, high] in which it is not sure.
  */
 export function show(answer, { opacity, onOpacity, band }) {
-  const cat = answer.probabilities.cat;
+  const told = subject(answer);
+  const likely = answer.probabilities[told];
+  const says = told === "cat" ? "a cat" : `“${label(told)}”`;
   $("answer").removeAttribute("aria-busy");
   $("verdict").textContent = verdict(answer.verdict);
-  speak(`${verdict(answer.verdict)} ${percent(cat)} probability of a cat.`);
+  speak(`${verdict(answer.verdict)} ${percent(likely)} probability of ${says}.`);
   const heat = answer.heatmap && el("img", { src: answer.heatmap, alt: "", class: "heat", style: { opacity } });
   if (heat) $("picture").querySelector(".frame").append(heat);
   const slide = (event) => {
     heat.style.opacity = event.target.value;
     onOpacity(Number(event.target.value));
   };
-  const told = [
+  const lines = [
     el(
       "p",
-      { class: "probability", "data-value": cat },
-      el("strong", {}, percent(cat)),
-      " probability of a cat, says ",
+      { class: "probability", "data-value": likely },
+      el("strong", {}, percent(likely)),
+      ` probability of ${says}, says `,
       el("code", {}, answer.model.network),
     ),
     el(
       "div",
-      { class: "meter", role: "meter", "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": cat, "aria-valuetext": percent(cat), "aria-label": "Probability of a cat" },
-      el("span", { style: { width: `${cat * 100}%` } }),
+      { class: "meter", role: "meter", "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": likely, "aria-valuetext": percent(likely), "aria-label": `Probability of ${says}` },
+      el("span", { style: { width: `${likely * 100}%` } }),
     ),
+    told === "cat" ? null : el("p", { class: "classes" }, others(answer.probabilities, told)),
     answer.verdict === "unsure" && band
       ? el("p", {}, `From ${percent(band[0])} to ${percent(band[1])} this network is wrong too often to decide.`)
       : null,
@@ -61,12 +64,21 @@ export function show(answer, { opacity, onOpacity, band }) {
             "evidence on the photo ",
             el("input", { type: "range", min: 0, max: 1, step: 0.05, value: opacity, oninput: slide, id: "opacity" }),
           ),
-          el("p", { class: "quiet" }, "Brightest where this photo speaks most for a cat, however much or little that is."),
+          el("p", { class: "quiet" }, `Brightest where this photo speaks most for ${says}, however much or little that is.`),
         )
-      : el("p", { class: "quiet" }, "No place of this photo speaks for a cat."),
+      : el("p", { class: "quiet" }, `No place of this photo speaks for ${says}.`),
     el("p", { class: "quiet timings" }, times(answer.timings_ms)),
   ];
-  $("result").replaceChildren(...told.filter(Boolean));
+  $("result").replaceChildren(...lines.filter(Boolean));
+}
+
+const MOST = 4; // other classes that are told, the likeliest of them
+
+/** What else it might be, in a line. */
+function others(probabilities, told) {
+  const rest = Object.entries(probabilities).filter(([name]) => name !== told).sort(([, a], [, b]) => b - a);
+  const shown = rest.slice(0, MOST).map(([name, value]) => `${label(name)} ${percent(value)}`);
+  return `Or ${shown.join(", ")}${rest.length > MOST ? `, and ${rest.length - MOST} more` : ""}.`;
 }
 
 /** The photo could not be answered: its picture goes, and why stands in the message. */

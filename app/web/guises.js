@@ -2,7 +2,7 @@
 
 import { $, el } from "./dom.js";
 import { count, percent, plural } from "./format.js";
-import { guise, shortVerdict } from "./words.js";
+import { guise, shortVerdict, subject } from "./words.js";
 
 const PLAIN = {
   cat: "the best one: starts from ImageNet, judges each place of the photo",
@@ -33,7 +33,7 @@ export function show(answer, networks, command) {
   const kept = el(
     "tr",
     { class: "kept" },
-    el("th", { scope: "row" }, "on the same side of 50 % as the original"),
+    el("th", { scope: "row" }, "the same label as for the original"),
     shown.map(({ network }) => el("td", {}, `${answer.kept[network]} of ${many}`)),
   );
   $("why-body").replaceChildren(
@@ -43,7 +43,7 @@ export function show(answer, networks, command) {
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "The networks on twelve guises" },
       el("table", { class: "guises" }, el("thead", {}, head), el("tbody", {}, rows), el("tfoot", {}, kept)),
     ),
-    el("p", { class: "quiet" }, "Marked is where a network changes sides, from cat to no cat or back, over what is the same photo. Keeping an answer is worth something only if it is right: look at the first row first."),
+    el("p", { class: "quiet" }, "Marked is where a network changes its mind, from cat to no cat or back, over what is the same photo. Keeping an answer is worth something only if it is right: look at the first row first."),
     el("details", { class: "curl" }, el("summary", {}, "The curl that asks this"), el("pre", { tabindex: 0 }, el("code", {}, command))),
   );
 }
@@ -69,13 +69,13 @@ function heading({ network, parameters, accuracy }) {
 }
 
 function cell({ label, verdict, probabilities, same }) {
-  const cat = probabilities.cat;
+  const likely = probabilities[subject({ label, probabilities })];
   const says = verdict === "unsure" ? `unsure, rather ${shortVerdict(label)}` : shortVerdict(verdict);
   return el(
     "td",
-    { class: same ? null : "changed", "data-value": cat },
-    el("span", { class: "share", "aria-hidden": "true" }, el("span", { style: { width: `${cat * 100}%` } })),
-    el("span", { class: "number" }, percent(cat)),
+    { class: same ? null : "changed", "data-value": likely },
+    el("span", { class: "share", "aria-hidden": "true" }, el("span", { style: { width: `${likely * 100}%` } })),
+    el("span", { class: "number" }, percent(likely)),
     el("span", { class: `verdict ${verdict}` }, says, same ? null : ", changed"),
   );
 }

@@ -200,7 +200,7 @@ async function openWalk(file) {
     if (!state.models) throw new Error("The service has not said yet what it serves. Try again in a moment.");
     if (!networks().includes(network)) throw new Error(`This walk is of the network ${network}, which is not served here.`);
     const inside = await replay.photoOf(found);
-    state.expected = { photo: found.photo.sha256, model: found.model.sha256, probability: found.answers.predict.probabilities.cat };
+    state.expected = { photo: found.photo.sha256, model: found.model.sha256, probability: replay.told(found.answers.predict) };
     state.place = { ...found.place, network };
     state.opacity = found.settings.opacity ?? OPACITY;
     state.follow = Boolean(found.place.stage);

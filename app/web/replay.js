@@ -4,6 +4,7 @@
  */
 
 import { number } from "./format.js";
+import { subject } from "./words.js";
 
 const FORMAT = "catscope-walk";
 const TOLERANCE = 1e-4; // of a probability: other machines round differently, other networks answer differently
@@ -31,10 +32,13 @@ export async function read(file) {
   return { ...walk, place, settings: { opacity: opacity >= 0 && opacity <= 1 ? opacity : null } };
 }
 
+/** The probability that an answer is told by; undefined where there is none. */
+export const told = (answer) => answer.probabilities && answer.probabilities[subject(answer)];
+
 /** Whether everything is there that a walk is compared by. */
 function whole({ photo, model, place, answers, picture }) {
   const texts = [photo?.name, photo?.sha256, model?.network, model?.sha256];
-  const numbers = [photo?.width, photo?.height, answers?.predict?.probabilities?.cat];
+  const numbers = [photo?.width, photo?.height, answers?.predict && told(answers.predict)];
   const pictured = picture === null || picture === undefined || typeof picture === "string";
   return texts.every((text) => typeof text === "string") && numbers.every(Number.isFinite) && place && typeof place === "object" && pictured;
 }
@@ -67,8 +71,8 @@ export function compare(then, now) {
   if (then.photo && then.photo !== now.image.sha256) return "This is another photo than the one of the walk (its SHA-256 differs), so other numbers are to be expected.";
   if (then.model && then.model !== now.model.sha256) return "Same photo, but this service runs another version of the network than the walk (its SHA-256 differs).";
   if (then.probability === null) return "Replayed: the same photo, the same network.";
-  const difference = Math.abs(then.probability - now.probabilities.cat);
+  const difference = Math.abs(then.probability - told(now));
   return difference <= TOLERANCE
     ? `Replayed: same photo, same network, same answer (difference ${number(difference)}).`
-    : `Same photo and same network, but another answer: the walk has ${number(then.probability)}, here it is ${number(now.probabilities.cat)}.`;
+    : `Same photo and same network, but another answer: the walk has ${number(then.probability)}, here it is ${number(told(now))}.`;
 }

@@ -321,14 +321,16 @@ export class StageView {
   }
 
   async showSum(explained, source, query, working) {
-    if (!this.flat) await this.showBefore(source, working.signal);
+    const before = explained.inputs[explained.chosen ?? 0]; // of several stages that were stacked, the one it comes from
+    if (!this.flat) await this.showBefore(source, working.signal, before);
     working.signal.throwIfAborted(); // another unit, or another input channel, was chosen meanwhile
     const choosing = this.sum.contains(document.activeElement) && document.activeElement.matches("[data-source]");
     sum.show(this.sum, explained, {
       source,
       scale: this.flat ? null : this.beforeScale,
-      padded: this.shapeOf(this.layer.inputs[0]),
+      padded: this.shapeOf(before),
       origin: this.find(this.layer.inputs[0])?.inputs[0],
+      classes: this.context.detail.classes,
       onSource: (other) => this.showSum(explained, other, query, this.work()).catch(this.on.trouble),
     });
     this.sum.append(this.curl("explain/unit", query));
@@ -336,8 +338,7 @@ export class StageView {
   }
 
   /** Show one channel of the stage before; of the photo, all three colours at once. */
-  async showBefore(source, signal) {
-    const [name] = this.layer.inputs;
+  async showBefore(source, signal, name = this.layer.inputs[0]) {
     const key = name === "image" ? name : `${name} ${source}`;
     if (!this.before.has(key)) {
       this.before.set(key, await this.ask("explain/stage", { stage: name, channel: source, sheet: false, values: false }, signal));

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { count, number, plural, term } from "./format.js";
 import { around, colour, css, ink } from "./palette.js";
-import { channel as channelName, source as sourceName } from "./words.js";
+import { channel as channelName, label, source as sourceName } from "./words.js";
 
 /** The input channel that matters most for a unit: for a convolution the one that adds or takes most. */
 export function strongestInput(unit) {
@@ -16,13 +16,13 @@ const strongestFirst = (sums) => sums.map((_, index) => index).sort((a, b) => Ma
 /**
  * Show an answer of /explain/unit. `source` is the input channel that is shown term by term, `scale` the colour scale of its
  * stage, `padded` that stage's shape, `origin` the picture that was flattened before a fully connected stage, and `onSource`
- * hears when another channel is wanted.
+ * hears when another channel is wanted; `classes` are the network's.
  */
-export function show(root, unit, { source, scale, padded, origin, onSource }) {
-  const draw = { convolution, depthwise_convolution: convolution, pooling, relu, rescaling, add, flatten, dense, probabilities }[unit.kind];
+export function show(root, unit, { source, scale, padded, origin, classes, onSource }) {
+  const draw = { convolution, depthwise_convolution: convolution, pooling, relu, rescaling, add, flatten, dense, probabilities, activation: elementwise, multiplication, padding, concatenation }[unit.kind];
   root.replaceChildren(
     el("h4", {}, "The sum ", el("span", { class: "quiet" }, `where ${number(unit.computed)} comes from: ${place(unit)}`)),
-    ...draw(unit, { source, scale, padded, origin, onSource }).filter(Boolean),
+    ...draw(unit, { source, scale, padded, origin, classes, onSource }).filter(Boolean),
   );
 }
 
@@ -132,6 +132,25 @@ function relu(unit) {
   return [total([["what came in", value, "input"], [value < 0 ? "below zero: clipped to 0" : "not below zero: kept", unit.value, "value"], ...verdict(unit)])];
 }
 
+function elementwise(unit) {
+  const [value] = unit.patch[0][0];
+  return [total([["what came in", value, "input"], [`${unit.operation.replaceAll("_", " ")} of it`, unit.value, "value"], ...verdict(unit)])];
+}
+
+function multiplication(unit) {
+  return [total([...unit.inputs.map((name, index) => [index ? `times ${name}` : name, unit.terms[index], "term"]), ["gives", unit.value, "value"], ...verdict(unit)])];
+}
+
+function padding(unit, { padded }) {
+  const beyond = outside(unit.window, padded, 0, 0);
+  return [total([[beyond ? "beyond the picture's edge: a zero" : `that number of ${sourceName(unit.inputs[0])}, as it is`, unit.value, "value"], ...verdict(unit)])];
+}
+
+function concatenation(unit) {
+  const from = unit.inputs[unit.chosen];
+  return [total([[`${channelName(from, unit.source[2])} of ${sourceName(from)}, as it is`, unit.value, "value"], ...verdict(unit)])];
+}
+
 function rescaling(unit) {
   const [value] = unit.patch[0][0];
   return [total([[`${channelName("image", unit.channel)}, 0 to 255`, value, "input"], ["times", unit.scale, "scale"], ["plus", unit.offset, "offset"], ["gives", unit.value, "value"], ...verdict(unit)])];
@@ -175,17 +194,16 @@ function dense(unit, { origin }) {
   ];
 }
 
-function probabilities(unit) {
-  const classes = ["cat", "not cat"];
+function probabilities(unit, { classes }) {
   const largest = Math.max(...unit.terms);
   return [
     total([
       ...unit.terms.flatMap((score, index) => [
-        [`score of ${classes[index] ?? index}`, score, "term"],
+        [`score of ${label(classes[index])}`, score, "term"],
         [`e^(${number(score)} ${term(-largest)})`, unit.exponentials[index], "exponential"],
       ]),
-      ["both powers together", unit.total, "total"],
-      [`the share of ${classes[unit.channel] ?? unit.channel}`, unit.value, "value"],
+      [unit.terms.length === 2 ? "both powers together" : "all powers together", unit.total, "total"],
+      [`the share of ${label(classes[unit.channel])}`, unit.value, "value"],
       ...verdict(unit),
     ]),
   ];

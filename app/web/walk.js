@@ -2,7 +2,7 @@
 
 import { $, el } from "./dom.js";
 import { percent, plural, size } from "./format.js";
-import { kind, shortVerdict } from "./words.js";
+import { kind, shortVerdict, subject } from "./words.js";
 
 const FACE = 112; // pixels of the longer side of the network's input; every other picture is drawn in proportion
 
@@ -39,7 +39,8 @@ function card(stage, map, answer, face, onOpen) {
   const last = stage.kind === "probabilities";
   const strongest = map.channels.map((channel) => channel.index).join(", ");
   const many = plural(stage.shape.at(-1), stage.shape.length === 3 ? "channel" : "number");
-  const says = last ? `${percent(answer.probabilities.cat)} cat` : `${many}, the strongest: ${strongest}`;
+  const told = subject(answer);
+  const says = last ? `${percent(answer.probabilities[told])} ${shortVerdict(told)}` : `${many}, the strongest: ${strongest}`;
   return el(
     "li",
     {},
@@ -57,7 +58,7 @@ function card(stage, map, answer, face, onOpen) {
       el("span", { class: "name" }, stage.name),
       el("span", { class: "size" }, size(stage.shape)),
       last
-        ? el("span", { class: "end" }, `${percent(answer.probabilities.cat)} ${shortVerdict("cat")}`)
+        ? el("span", { class: "end" }, `${percent(answer.probabilities[told])} ${shortVerdict(told)}`)
         : el("div", { class: "thumbs" }, ...map.channels.map((channel) => el("img", { src: channel.thumbnail, alt: "" }))),
     ),
   );

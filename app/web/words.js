@@ -9,6 +9,10 @@ const KINDS = {
   pooling: "pooling",
   relu: "ReLU",
   add: "addition",
+  activation: "activation",
+  multiplication: "multiplication",
+  padding: "padding",
+  concatenation: "concatenation",
   flatten: "flatten",
   dense: "fully connected",
   probabilities: "probabilities",
@@ -37,8 +41,14 @@ const VERDICTS = {
 
 export const kind = (stage) => KINDS[stage.kind] ?? stage.kind;
 export const guise = (name) => GUISES[name] ?? name.replaceAll("_", " ");
-export const verdict = (name) => VERDICTS[name] ?? name;
-export const shortVerdict = (name) => ({ cat: "cat", not_cat: "no cat", unsure: "unsure" })[name] ?? name;
+export const verdict = (name) => VERDICTS[name] ?? `This looks like: ${label(name)}.`;
+export const shortVerdict = (name) => ({ cat: "cat", not_cat: "no cat", unsure: "unsure" })[name] ?? label(name);
+
+/** A class's name as people read it. */
+export const label = (name) => name.replaceAll("_", " ");
+
+/** The class that an answer is told by: a cat, whatever is likelier; of a network with other classes, its likeliest. */
+export const subject = ({ label, probabilities }) => ("cat" in probabilities ? "cat" : label);
 
 /** The name of a channel: of the network's input they are colours. */
 export const channel = (stage, index) => (stage === "image" ? ["red", "green", "blue"][index] : `channel ${index}`);
@@ -71,6 +81,14 @@ export function sentence(stage, inputs) {
       return "Keeps what is above zero and clips everything below it to zero.";
     case "add":
       return "Adds what the block found to what came into it.";
+    case "activation":
+      return `Bends each number on its own, by the function ${stage.operation.replaceAll("_", " ")}.`;
+    case "multiplication":
+      return "Multiplies what came from one side with what came from the other, place by place.";
+    case "padding":
+      return "Puts a border of zeros around the picture, so that a filter can stand at its edge.";
+    case "concatenation":
+      return `Stacks the channels of ${plural(stage.inputs.length, "stage")} on top of each other; no number changes.`;
     case "flatten":
       return `Lays all numbers of the picture side by side in one row of ${count(outputs)}; which of them were neighbours is not told any more.`;
     case "dense":
@@ -78,7 +96,7 @@ export function sentence(stage, inputs) {
         ? `Each of its ${plural(outputs, "number")} is the one number before it, times a weight, plus a bias.`
         : `Each of its ${plural(outputs, "number")} is a weighted sum of all ${count(inputs)} before it, plus a bias.`;
     case "probabilities":
-      return "Turns the two scores into probabilities that add up to 1 (softmax).";
+      return `Turns the ${outputs === 2 ? "two" : count(outputs)} scores into probabilities that add up to 1 (softmax).`;
     default:
       return "";
   }

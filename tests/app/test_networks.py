@@ -55,15 +55,15 @@ def test_the_chapters_order_is_kept(model_dir):
     [(0.1, "not_cat"), (0.29, "not_cat"), (0.3, "unsure"), (0.5, "unsure"), (0.7, "unsure"), (0.71, "cat")],
 )
 def test_the_verdict_is_unsure_within_the_band_ends_included(model_dir, cat, verdict):
-    assert load(model_dir / "tutorial").verdict(cat) == verdict
+    assert load(model_dir / "tutorial").verdict({"cat": cat, "not_cat": 1 - cat}) == verdict
 
 
 def test_without_a_band_no_verdict_is_unsure(copy):
     plain = json.loads((copy / "contract.json").read_text())
     plain["unsure"] = {"low": 0.5, "high": 0.5}
     (copy / "contract.json").write_text(json.dumps(plain))
-    assert load(copy).verdict(0.5) == "not_cat"
-    assert load(copy).verdict(0.501) == "cat"
+    assert load(copy).verdict({"cat": 0.5, "not_cat": 0.5}) == "not_cat"
+    assert load(copy).verdict({"cat": 0.501, "not_cat": 0.499}) == "cat"
 
 
 def test_weights_are_those_that_the_onnx_package_reads(model_dir):
@@ -208,7 +208,7 @@ def test_the_evidence_of_a_heatmap_and_the_biases_add_up_to_the_scores(model_dir
         network = OnnxNetwork(load(model_dir / name))
         tensor = to_tensor(cat_image, 100, 100)
         stages = network.run(tensor, stages_needed(network.contract)).stages
-        places = evidence(network, tensor, stages)
+        places = evidence(network, tensor, stages, "cat")
         # Each bias reaches the scores through the same slopes: with all biases at zero, places alone make the scores.
         slope, from_biases = np.array([1.0, -1.0]), 0.0
         names = [s.name for s in network.contract.stages]

@@ -92,7 +92,7 @@ def evidence_of(network: OnnxNetwork, image: Image.Image) -> tuple[np.ndarray, n
     """The heatmap's places, and the two scores, of one pass."""
     tensor = to_tensor(image, *network.contract.input_shape[:2])
     result = network.run(tensor, heatmap.stages_needed(network.contract))
-    return heatmap.evidence(network, tensor, result.stages), result.stages["scores"]
+    return heatmap.evidence(network, tensor, result.stages, "cat"), result.stages["scores"]
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (300, 0), (0, 200), (300, 200)])

@@ -272,7 +272,7 @@ def test_a_photo_in_both_classes_is_used_in_neither(own_photos):
 def test_a_photo_in_both_classes_is_said_on_stderr(own_photos, capsys):
     shutil.copy(of_split(own_photos, "train", "cat"), own_photos / "not_cat" / "twin.jpg")
     load(own_photos, SIDE)
-    assert "twin.jpg: the same photo lies in both classes" in capsys.readouterr().err
+    assert "twin.jpg: the same photo lies in two classes" in capsys.readouterr().err
 
 
 def test_a_photo_that_lies_twice_in_each_class_is_used_in_neither(own_photos):

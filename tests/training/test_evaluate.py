@@ -102,7 +102,7 @@ def test_accuracy_recall_and_false_alarms_are_counted_from_the_services_answers(
 def test_unsure_is_counted_from_the_services_verdicts(networks, sets, results, place):
     promised = contract.load(networks[place])
     cat, _ = served(networks[place], sets["mixed"])
-    verdicts = [promised.verdict(float(p)) for p in cat]
+    verdicts = [promised.verdict({"cat": float(p), "not_cat": 1 - float(p)}) for p in cat]
     assert results[NAMES[place]]["sets"]["mixed"]["unsure"]["value"] == pytest.approx(
         verdicts.count("unsure") / 16, abs=5e-5
     )

@@ -10,14 +10,19 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from app.inference.contract import load
+from app.inference.network import OnnxNetwork
+from app.inference.predict import Wanted, predict
 from tests.training.conftest import COUNTS, RECIPE, UNEVEN
 from tests.training.runs import FAST, ROOT, history, same
 from training import train as module
 from training.config import CLASSES, DENSE, RECIPES
 from training.errors import run
+from training.export import export
 from training.networks import build
 from training.train import averaged, blend, compile_for, predict_scores, train
 from training.views import class_weights
@@ -274,3 +279,43 @@ def test_without_a_running_average_nothing_changes_inside():
     weights = network.get_weights()[0]
     with averaged(network):
         assert network.get_weights()[0] == pytest.approx(weights)
+
+
+def test_other_classes_train_export_and_answer(tmp_path):
+    """Three classes, from the command line to an answer."""
+    photos = tmp_path / "three"
+    for name in ("chelsea.png", "astronaut.png", "coffee.png"):
+        image = Image.open(Path(skimage.data.data_dir) / name).convert("RGB")
+        (photos / name[:-4]).mkdir(parents=True)
+        for number in range(150):
+            crop = image.crop((number, number // 2, number + 150, number // 2 + 150)).resize((60, 60))
+            crop.save(photos / name[:-4] / f"{number}.png")
+    classes = ("astronaut", "chelsea", "coffee")
+    out = tmp_path / "model" / "three"
+    command = [sys.executable, "-m", "training.train", "--network", "tutorial", "--data", photos, "--out", out]
+    subprocess.run(
+        [*command, "--classes", *classes, "--epochs", "3", "--batch-size", "16"], check=True, capture_output=True, cwd=ROOT
+    )
+    export(out, photos, 6)
+    network = OnnxNetwork(load(out))
+    assert network.contract.classes == classes
+    history = json.loads((out / "history.json").read_text())
+    assert set(history["photos"]["train"]) == set(classes)
+    assert 0 <= network.contract.unsure[0] <= network.contract.unsure[1] < 1
+    right = [predict((photos / name / "7.png").read_bytes(), network, Wanted("none")).label == name for name in classes]
+    assert sum(right) >= 2, "three epochs tell three pictures apart"
+
+
+@pytest.mark.parametrize(
+    ("network", "classes", "said"),
+    [
+        ("cat", ("a", "b"), "train tutorial or dense"),
+        ("dense", ("a",), "two or more"),
+        ("dense", ("a", "../b"), "cannot be a class"),
+    ],
+)
+def test_classes_that_cannot_be_are_refused(tmp_path, network, classes, said):
+    command = [sys.executable, "-m", "training.train", "--network", network, "--data", tmp_path, "--out", tmp_path / "out"]
+    done = subprocess.run([*command, "--classes", *classes], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert said in done.stderr

@@ -25,8 +25,8 @@ FILTERS = (16, 32, 64, 128, 192)
 UNITS = 128
 
 
-def build(training: bool = False) -> keras.Model:
-    """(n, 100, 100, 3) float32, 0..255 -> (n, 2) float32 probabilities of (cat, not_cat).
+def build(training: bool = False, classes: int = 2) -> keras.Model:
+    """(n, 100, 100, 3) float32, 0..255 -> (n, `classes`) float32 probabilities, of two of (cat, not_cat).
 
     With `training`, the output is `scores` (logits) and the helping layers are there; see `training.fold`.
     """
@@ -46,7 +46,7 @@ def build(training: bool = False) -> keras.Model:
     x = layers.ReLU(name="dense_relu")(x)
     if training:
         x = layers.Dropout(0.4, name="dense_dropout")(x)
-    x = layers.Dense(2, name="scores")(x)
+    x = layers.Dense(classes, name="scores")(x)
     if not training:
         x = layers.Softmax(name="probabilities")(x)
     return keras.Model(photo, x, name="tutorial")
