@@ -79,7 +79,9 @@ def test_a_bad_newest_version_is_passed_over_and_the_log_says_why(shelf, kind, c
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_version_that_is_pinned_stops_the_start(shelf, kind):
     BAD[kind](shelf / "tutorial" / "0.10.0")
-    with pytest.raises(NetworkError, match=r"CATSCOPE_VERSIONS names tutorial=0\.10\.0, its good versions are 0\.9\.0; .*0\.10\.0"):
+    with pytest.raises(
+        NetworkError, match=r"CATSCOPE_VERSIONS names tutorial=0\.10\.0, its good versions are 0\.9\.0; .*0\.10\.0"
+    ):
         load_all(shelf, "onnx", {"tutorial": "0.10.0"})
 
 

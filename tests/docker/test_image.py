@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import shutil
@@ -92,6 +93,31 @@ def test_the_image_says_which_version_it_holds(image: str) -> None:
     assert label == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
+def test_the_image_says_which_commit_it_was_built_from_and_when(image: str) -> None:
+    said = {"revision": "0123abc", "created": "2026-01-02T03:04:05Z", "source": "https://cats.example/catscope"}
+    arguments = [part for name, value in said.items() for part in ("--build-arg", f"{name.upper()}={value}")]
+    run("docker", "build", "--tag", "catscope:labelled", *arguments, ".", timeout_s=900)
+    labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", "catscope:labelled"))
+    docker("image", "rm", "catscope:labelled")
+    prefix = "org.opencontainers.image."
+    assert {name.removeprefix(prefix) for name in labels} == {"title", "description", "version", "licenses", *said}
+    assert {name: labels[prefix + name] for name in said} == said
+
+
+def test_the_versions_of_a_network_go_into_the_image_and_nothing_else_of_them(engine: None, tmp_path: Path) -> None:
+    shutil.copy(ROOT / ".dockerignore", tmp_path)
+    for folder in ("model/cat", "model/cat/1.1.0"):
+        (tmp_path / folder / "mistakes").mkdir(parents=True)
+        for name in (*SERVED, "model.keras", "mistakes/one.png"):
+            (tmp_path / folder / name).write_text("x")
+    build = ["docker", "build", "--output", f"type=local,dest={tmp_path / 'out'}", "--file", "-", str(tmp_path)]
+    subprocess.run(
+        build, input="FROM scratch\nCOPY model /model\n", text=True, check=True, env=os.environ | {"DOCKER_BUILDKIT": "1"}
+    )
+    found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert found == {f"{folder}/{name}" for folder in ("model/cat", "model/cat/1.1.0") for name in SERVED}
+
+
 def test_onnx_runtime_prepares_no_report_to_its_maker(running: str) -> None:
     """Where it does, it leaves a number for this machine and a database of events in its cache."""
     load = "import onnxruntime as o; o.InferenceSession('model/tutorial/model.onnx', providers=['CPUExecutionProvider'])"
@@ -143,7 +169,7 @@ def test_compose_leaves_the_service_room_for_an_upload_that_is_spooled(composed:
 
 
 def test_compose_hands_on_every_setting_that_the_image_leaves_open() -> None:
-    handed_on = re.findall(r"^ +- (CATSCOPE_\w+)", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
+    handed_on = re.findall(r"^  (CATSCOPE_\w+):", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
     assert set(handed_on) == {name for name, _, _ in Settings.table()} - SET_BY_IMAGE
 
 
@@ -177,19 +203,13 @@ def url(running: str) -> str:
 @pytest.fixture(scope="session")
 def composed(engine: None) -> Iterator[str]:
     """The URL of the service as compose starts it, with a project's name and a port that nothing else has."""
-    plugin = run("docker", "compose", "version", check=False).returncode == 0
-    if not plugin and not shutil.which("docker-compose"):
-        pytest.skip("there is no docker compose here")
-    compose = (*(("docker", "compose") if plugin else ("docker-compose",)), "--project-name", "catscope-test")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = "{}:{}".format(*probe.getsockname())
+    compose, address = (*compose_command(), "--project-name", "catscope-test"), free_address()
     try:
-        run(*compose, "up", "--build", "--detach", timeout_s=900, PUBLISH=address)
+        run(*compose, "up", "--build", "--detach", timeout_s=900, PUBLISH=address, CATSCOPE_IMAGE=IMAGE)
         wait_until(lambda: is_ready(f"http://{address}"), "the service is ready")
         yield f"http://{address}"
     finally:
-        run(*compose, "down", "--rmi", "local", "--volumes", check=False)
+        run(*compose, "down", "--volumes", check=False)
 
 
 @pytest.fixture(scope="session")
@@ -204,6 +224,22 @@ def large_cat(cat: bytes) -> bytes:
     out = io.BytesIO()
     Image.open(io.BytesIO(cat)).resize((902, 600)).save(out, "BMP")
     return out.getvalue()
+
+
+def compose_command() -> tuple[str, ...]:
+    """Compose, the plugin where it is there."""
+    if run("docker", "compose", "version", check=False).returncode == 0:
+        return "docker", "compose"
+    if not shutil.which("docker-compose"):
+        pytest.skip("there is no docker compose here")
+    return ("docker-compose",)
+
+
+def free_address() -> str:
+    """An address and a port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return "{}:{}".format(*probe.getsockname())
 
 
 @contextlib.contextmanager
