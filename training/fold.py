@@ -23,7 +23,7 @@ def fold(
     `trained` is what `build(name, training=True)` made, in its layers' order, or the last part of it; layers that it does
     not hold keep what they have in `plain`, a new network of that name unless one is given.
     """
-    plain = plain or build(trained.name, classes=trained.output_shape[-1])
+    plain = plain or build(trained.name, classes=trained.outputs[0].shape[-1])
     kept = {layer.name for layer in plain.layers}
     factor = 1.0
     kernel = bias = None

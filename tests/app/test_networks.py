@@ -169,6 +169,8 @@ def test_a_models_detail_holds_its_stages_history_and_metrics(client, model_dir)
         "padding": "same",
         "activation": None,
         "operation": None,
+        "slope": None,
+        "zeros": None,
         "window": {"size": [3, 3], "step": [1, 1], "offset": [-1, -1]},
         "receptive_field": {"size": [3, 3], "step": [1, 1], "offset": [-1, -1]},
     }

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from app.inference.geometry import pixels
 from app.inference.heatmap import possible
 from app.inference.network import OnnxNetwork
 from app.inference.predict import Wanted, predict, read
-from tests.conftest import CHELSEA, ROOT, ready_client
+from tests.conftest import CHELSEA, ready_client
+from training import export as module
 from training import plain
-from training.errors import TrainingError
+from training.errors import TrainingError, run
 from training.export import bring, export
 
 CLASSES = ("daisy", "rose", "tulip")
@@ -270,15 +270,16 @@ def test_a_network_that_takes_something_else_than_photos_is_refused(tmp_path):
         (("--out", "{taken}", "--classes", "a", "b"), "holds something already"),
     ],
 )
-def test_mistakes_are_said_in_one_line(brought, some_photos, tmp_path, arguments, said):
+def test_mistakes_are_said_in_one_line(brought, some_photos, tmp_path, monkeypatch, arguments, said):
     places = {"out": tmp_path / "out", "taken": brought["scores"]}
-    command = [sys.executable, "-m", "training.export", brought["scores"].with_suffix(".keras"), "--data", some_photos]
-    done = subprocess.run(
-        [*command, *(text.format(**places) for text in arguments)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert said in done.stderr.splitlines()[-1]
+    file = brought["scores"].with_suffix(".keras")
+    given = [text.format(**places) for text in arguments]
+    monkeypatch.setattr(sys, "argv", ["export", str(file), "--data", str(some_photos), *given])
+    with pytest.raises(SystemExit) as ended:
+        run(module.main)
+    assert ended.value.code.startswith("error: ")
+    assert said in ended.value.code
+    assert "\n" not in ended.value.code
 
 
 @pytest.mark.parametrize("name", NAMES)
