@@ -1,6 +1,5 @@
 """Each script in examples/ against the service as it runs: it says what the API says, of errors too, and comes again."""
 
-import functools
 import re
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx2
@@ -203,29 +202,3 @@ def test_feature_maps_says_why_it_draws_nothing(url, tmp_path):
         assert ended.returncode == 1
         assert reason in ended.stderr
     assert not out.exists()
-
-
-@pytest.mark.browser
-@pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed")
-def test_the_page_of_another_origin_shows_what_the_api_says(no_photo, cat):
-    from playwright.sync_api import expect, sync_playwright
-
-    class Files(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with (
-        listening(functools.partial(Files, directory=EXAMPLES)) as page_at,
-        serving(sys.executable, "-m", "app", cors_origins=page_at, log_level="error") as (_, url),
-        sync_playwright() as playwright,
-    ):
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = chromium.new_page()
-        page.goto(f"{page_at}/fetch.html?url={url}")
-        page.set_input_files("input", EXAMPLES / "chelsea.png")
-        expect(page.locator("output")).to_have_text(f"cat, {cat:.4f}", timeout=30_000)
-        page.set_input_files("input", no_photo)
-        expect(page.locator("output")).to_contain_text("begins with 6e 6f 20 70", timeout=30_000)
-        chromium.close()

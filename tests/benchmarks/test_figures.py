@@ -10,7 +10,19 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text()
-QUOTED = ("load", "start", "memory", "steps", "runtimes", "precision", "decoders", "growth", "scaling", "training")
+QUOTED = (
+    "load",
+    "start",
+    "memory",
+    "steps",
+    "runtimes",
+    "precision",
+    "decoders",
+    "growth",
+    "scaling",
+    "training",
+    "classify",
+)
 
 
 def committed(name: str) -> dict:
