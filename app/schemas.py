@@ -7,11 +7,8 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from app.inference import geometry
-from app.inference.contract import Contract, Stage
 from app.inference.decode import Photo
 from app.inference.feature_maps import FeatureMap
-from app.inference.geometry import Window
 from app.inference.network import Network
 from app.inference.predict import Answer
 
@@ -255,12 +252,3 @@ def network_answer(network: Network, versions: list[str], metrics: dict[str, Any
         "unsure": contract.unsure,
         "accuracy": {name: figures["accuracy"]["value"] for name, figures in sets.items()},
     }
-
-
-def stage_answer(contract: Contract, stage: Stage) -> dict[str, Any]:
-    """A stage in the shape of `StageAnswer`."""
-    windows: dict[str, Window] = {
-        "window": geometry.window(contract, stage),
-        "receptive_field": geometry.receptive_field(contract, stage),
-    }
-    return vars(stage) | {name: vars(window) for name, window in windows.items()}

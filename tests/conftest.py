@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,6 +143,31 @@ def environment(**settings: object) -> dict[str, str]:
     """This process's environment, with these settings and no other."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CATSCOPE_")}
     return kept | {f"CATSCOPE_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def command(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """What `python -m app` printed and how it ended, with these settings and no other."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *map(str, arguments)],
+        env=environment(**settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def environment_of(requirements: str, place: Path, *options: str) -> Path:
+    """Python of an environment of its own at `place` with what that file of requirements/ pins, made anew when it has changed."""
+    wanted, stamp = (ROOT / "requirements" / requirements).read_text(), place / "installed.txt"
+    found = place / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
+        install = [found, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", *options, "-r"]
+        subprocess.run([*install, ROOT / "requirements" / requirements], check=True)
+        stamp.write_text(wanted)
+    return found
 
 
 def sha256(data: bytes) -> str:

@@ -1,14 +1,13 @@
 """The clients that people have already, from PyPI, against the service as it runs; their packages do not fit beside ours."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.app.test_command import COMMAND
-from tests.conftest import CHELSEA, ROOT, serving
+from tests.conftest import CHELSEA, ROOT, environment_of, serving
 
 pytestmark = pytest.mark.fresh
 
@@ -18,14 +17,7 @@ ENVIRONMENT = ROOT / ".peers" / "clients"
 @pytest.fixture(scope="module")
 def python() -> Path:
     """Python with the clients of requirements/clients.txt, installed anew when that has changed."""
-    wanted, stamp = (ROOT / "requirements" / "clients.txt").read_text(), ENVIRONMENT / "installed.txt"
-    found = ENVIRONMENT / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-        install = [found, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "--no-deps", "-r"]
-        subprocess.run([*install, ROOT / "requirements" / "clients.txt"], check=True)
-        stamp.write_text(wanted)
-    return found
+    return environment_of("clients.txt", ENVIRONMENT, "--no-deps")
 
 
 @pytest.fixture(scope="module")

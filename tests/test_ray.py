@@ -19,7 +19,7 @@ from app.inference.network import OnnxNetwork
 from app.inference.predict import Wanted, predict
 from benchmarks import bulk as measured
 from benchmarks import photos
-from tests.conftest import ROOT, environment, sha256
+from tests.conftest import ROOT, environment, environment_of, sha256
 
 ENVIRONMENT = ROOT / ".peers" / "ray"
 COLUMNS = ["path", "label", "verdict", "cat", "width", "height", "sha256", "network", "version", "network_sha256", "error"]
@@ -29,14 +29,7 @@ READ = "import json, sys, pyarrow.parquet as p; print(json.dumps(p.read_table(sy
 @pytest.fixture(scope="session")
 def python() -> Path:
     """Python with the packages of requirements/ray.txt, installed anew when that has changed."""
-    wanted, stamp = (ROOT / "requirements" / "ray.txt").read_text(), ENVIRONMENT / "installed.txt"
-    found = ENVIRONMENT / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-        install = [found, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "-r"]
-        subprocess.run([*install, ROOT / "requirements" / "ray.txt"], check=True)
-        stamp.write_text(wanted)
-    return found
+    return environment_of("ray.txt", ENVIRONMENT)
 
 
 class Cluster:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from app.commands import photos, results
 from app.commands.results import Row
-from app.errors import NetworkError, RequestError, TooLarge
+from app.errors import RequestError, TooLarge
 from app.inference import versions
 from app.inference.contract import Contract
 from app.inference.network import Network, load_all
@@ -96,11 +96,7 @@ def _network(arguments: argparse.Namespace, settings: Settings) -> Network:
     found = load_all(settings.model_dir, settings.engine, settings.pins, name)
     for refused in found.refused:
         print(f"warning: {refused}", file=sys.stderr)
-    good = found.networks[name]
-    version = arguments.network_version or next(iter(good))
-    if version not in good:
-        raise NetworkError(f"network {name} has no version {version}; it has {', '.join(good)}")
-    return good[version]
+    return found.one(name, arguments.network_version)
 
 
 def _output(

@@ -37,11 +37,7 @@ def _contract(arguments: argparse.Namespace, settings: Settings) -> Contract:
             raise NetworkError(f"{folder} is version {found.version}, not {arguments.network_version}")
     else:
         good = versions.good(settings.model_dir, lambda promised: promised, settings.pins, arguments.network)
-        of_name = good.networks[arguments.network]
-        version = arguments.network_version or next(iter(of_name))
-        if version not in of_name:
-            raise NetworkError(f"network {arguments.network} has no version {version}; it has {', '.join(of_name)}")
-        found = of_name[version]
+        found = good.one(arguments.network, arguments.network_version)
     found.verified(f"model.{settings.engine}")
     return found
 
@@ -55,14 +51,9 @@ def described(found: Contract) -> dict[str, object]:
         "input_shape": found.input_shape,
         "parameters": found.parameters,
         "unsure": found.unsure,
-        "stages": [_described(found, stage) for stage in found.stages],
-        "inner": [_described(found, layer) for layer in found.inner],
+        "stages": [geometry.described(found, stage) for stage in found.stages],
+        "inner": [geometry.described(found, layer) for layer in found.inner],
     }
-
-
-def _described(found: Contract, stage: Stage) -> dict[str, object]:
-    windows = {"window": geometry.window(found, stage), "receptive_field": geometry.receptive_field(found, stage)}
-    return vars(stage) | {name: vars(window) for name, window in windows.items()}
 
 
 def _in_order(found: Contract) -> list[Stage]:

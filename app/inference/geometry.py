@@ -7,6 +7,7 @@ convolutional neural networks").
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from app.inference.contract import Contract, Stage
 
@@ -115,6 +116,12 @@ def receptive_field(contract: Contract, stage: Stage) -> Window:
         return seen[name]
 
     return of(stage.name)
+
+
+def described(contract: Contract, stage: Stage) -> dict[str, Any]:
+    """Everything about a stage in plain values: the contract's, and its `window` and `receptive_field`."""
+    windows = {"window": window(contract, stage), "receptive_field": receptive_field(contract, stage)}
+    return vars(stage) | {name: vars(seen) for name, seen in windows.items()}
 
 
 def pixels(contract: Contract, stage: Stage, row: int, column: int) -> Box:

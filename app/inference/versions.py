@@ -28,6 +28,14 @@ class Found(Generic[T]):
     networks: dict[str, dict[str, T]]
     refused: list[NetworkError]
 
+    def one(self, name: str, version: str | None = None) -> T:
+        """The network `name` in that version, or the one that answers. Raises NetworkError when it has no such version."""
+        good = self.networks[name]
+        version = version or next(iter(good))
+        if version not in good:
+            raise NetworkError(f"network {name} has no version {version}; it has {', '.join(good)}")
+        return good[version]
+
 
 def good(folder: Path, make: Callable[[Contract], T], pins: Mapping[str, str], only: str | None = None) -> Found[T]:
     """What `make` makes of every version of every network below `folder`, or of the network `only`.

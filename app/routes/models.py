@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from app import problems, schemas
 from app.errors import InvalidRequest, NotFound
-from app.inference import kernels
+from app.inference import geometry, kernels
 from app.inference.network import Network
 from app.routes import service
 from app.routes.predict import VersionName
@@ -52,8 +52,8 @@ async def get_model(service: ServiceNeeded, network: NetworkPath, version: Versi
     found = service.network(network, version)
     records = _records(service, found)
     layers = {
-        "stages": [schemas.stage_answer(found.contract, stage) for stage in found.contract.stages],
-        "inner": [schemas.stage_answer(found.contract, layer) for layer in found.contract.inner],
+        "stages": [geometry.described(found.contract, stage) for stage in found.contract.stages],
+        "inner": [geometry.described(found.contract, layer) for layer in found.contract.inner],
     }
     return schemas.network_answer(found, list(service.versions[network]), records["metrics"]) | layers | records
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 import ray
 from tqdm import tqdm
 
-from app.errors import CatscopeError, NetworkError
+from app.errors import CatscopeError
 from app.inference import contract, versions
 from app.inference.network import load_all
 from app.settings import Settings
@@ -83,11 +83,7 @@ def main() -> None:
 def chosen(given: argparse.Namespace, settings: Settings) -> contract.Contract:
     """The contract of the network that is to answer, which was tried here. Raises NetworkError when there is none such."""
     name = given.network or versions.default(settings.network, versions.names(settings.model_dir))
-    found = load_all(settings.model_dir, "onnx", settings.pins, name).networks[name]
-    version = given.network_version or next(iter(found))
-    if version not in found:
-        raise NetworkError(f"there is no version {version} of {name}; there are {', '.join(found)}")
-    return found[version].contract
+    return load_all(settings.model_dir, "onnx", settings.pins, name).one(name, given.network_version).contract
 
 
 def run(given: argparse.Namespace, found: contract.Contract, plan: Plan) -> None:

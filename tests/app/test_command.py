@@ -4,7 +4,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 
@@ -12,21 +11,10 @@ import httpx2
 import pytest
 
 from app.settings import Settings
-from tests.conftest import ROOT, environment, serving
+from tests.conftest import command as run
+from tests.conftest import serving
 
 COMMAND = (sys.executable, "-m", "app")
-
-
-def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(**settings),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_help_lists_every_setting():

@@ -11,18 +11,7 @@ import pytest
 
 from app.commands.parser import SHELLS
 from tests.conftest import ROOT, environment
-
-
-def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        env=environment(**settings),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.conftest import command as run
 
 
 def test_inspect_shows_every_stage_as_a_line(model_dir, client):
