@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help serve test test-docker test-browser test-fresh audit soak check lock train evaluate references pointing clean
+.PHONY: help serve test test-all test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,8 +14,15 @@ help:  ## say what each target does
 serve: $(VENV)/.serve  ## serve the shipped networks on port 8000
 	$(RUN) -m app
 
-test: $(VENV)/.dev  ## run the tests that need neither root, Docker nor a browser
-	$(RUN) -m pytest -m "not docker and not browser and not fresh and not soak"
+JOBS ?= 2
+BESIDES = docker or browser or fresh
+
+test: $(VENV)/.dev  ## run the quick tests, JOBS=2 at a time; they need neither root, Docker nor a browser
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not ($(BESIDES) or slow or soak)"
+
+test-all: $(VENV)/.dev  ## run every test but the soak tests; those for Docker and a browser where these are there
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not ($(BESIDES) or soak)"
+	$(RUN) -m pytest -m "($(BESIDES)) and not soak"
 
 test-docker: $(VENV)/.dev  ## build the image, start it with compose, send it a photo
 	$(RUN) -m pytest -m docker
@@ -34,36 +41,63 @@ soak: $(VENV)/.dev  ## attack and load the service for an hour and a half; keeps
 	-$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	$(RUN) -m pytest -m soak
 
-check: $(VENV)/.dev  ## lint, formatting and types
+check: $(VENV)/.dev check-js  ## lint, formatting and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+# The page and the service need no Node; checking the JavaScript does. Versions are pinned in tools/js/package.json.
+JS = tools/js
+JS_BIN = $(JS)/node_modules/.bin
+
+check-js:  ## lint, formatting and types of the JavaScript, where Node is installed
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-js-with-node; \
+	else echo "SKIPPED: the JavaScript was not checked, because npm is not installed (Node 20 or newer has it)." >&2; fi
+
+check-js-with-node: $(JS)/node_modules/.installed
+	$(JS_BIN)/biome ci --error-on-warnings --config-path=$(JS) app/web examples
+	$(JS_BIN)/tsc -p $(JS)/tsconfig.json
+	$(JS_BIN)/tsc -p $(JS)/tsconfig.examples.json
+
+$(JS)/node_modules/.installed: $(JS)/package.json
+	npm install --prefix $(JS) --silent --no-audit --no-fund
+	touch $@
 
 lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/serve.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra train -c requirements/serve.txt -o requirements/train.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --all-extras -c requirements/train.txt -o requirements/dev.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra tracing -c requirements/serve.txt -o requirements/tracing.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/ray.in -c requirements/serve.txt -o requirements/ray.txt
 
-train: $(VENV)/.dev  ## train and export all networks on the photos in DATA/train
-	for network in dense tutorial cat; do \
-	  $(RUN) -m training.train --network $$network --data $(DATA)/train --out model/$$network --resume && \
+train-setup: $(VENV)/.dev  ## install what training needs, and run nothing
+
+train: $(VENV)/.dev  ## train and export all networks on the photos in DATA/train and DATA/train2
+	for network in dense tutorial; do \
+	  $(RUN) -m training.train --network $$network --data $(DATA)/train --out model/$$network --resume --force && \
 	  $(RUN) -m training.export model/$$network --data $(DATA)/train || exit 1; \
 	done
+	$(RUN) -m training.train --network cat --data $(DATA)/train --out build/cat-1.0.0 --resume --force
+	$(RUN) -m training.refine --photos $(DATA) --manifests $(wildcard $(DATA)/manifest*.csv) --start build/cat-1.0.0 \
+	  --work build/refine --out model/cat
+	$(RUN) -m training.export model/cat --data $(DATA)/train
 
-SETS = $(foreach set,val-pets val-breeds val-objects val-wild catvnoncat-test,--set $(set)=$(DATA)/$(set))
+STRANGERS = val-pets val-breeds val-objects val-wild val-animals val-scenes
+SETS = $(foreach set,$(STRANGERS) catvnoncat-test,--set $(set)=$(DATA)/$(set))
+BOXES = $(if $(wildcard $(DATA)/manifest*.csv),--photos $(DATA) --manifests $(wildcard $(DATA)/manifest*.csv))
+KINDS = $(foreach file,$(wildcard $(DATA)/manifest*.csv),--manifest $(file))
 
 evaluate: $(VENV)/.dev  ## measure all networks on the validation sets in DATA
-	$(RUN) -m training.evaluate model/cat model/tutorial model/dense --pool val-pets,val-breeds,val-objects $(SETS)
+	$(RUN) -m training.evaluate model/cat model/tutorial model/dense --pool $(shell echo $(STRANGERS) | tr ' ' ,) $(SETS) $(KINDS)
 
 references: $(VENV)/.dev  ## measure what others could have used instead, on the same sets
-	$(RUN) -m training.references $(SETS) --out benchmarks/references.json
+	$(RUN) -m training.studies.baselines $(SETS) --out benchmarks/references.json
 
 pointing: $(VENV)/.dev  ## measure whether the heatmap's peak lies on the cat
-	$(RUN) -m training.pointing model/cat --cats $(DATA)/val-pets --scenes $(DATA)/val-objects --out benchmarks/pointing.json
+	$(RUN) -m training.studies.pointing model/cat --cats $(DATA)/val-pets --scenes $(DATA)/val-objects --out benchmarks/pointing.json $(BOXES)
 
 clean:  ## remove what was installed and cached
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build $(JS)/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 # A virtual environment is done when its stamp is newer than what it was made from.
 $(VENV)/bin/python:

@@ -9,13 +9,14 @@
     │   ├── TooSlow            408   the request did not arrive in time
     │   ├── TooLarge           413   more bytes or more pixels than the settings allow
     │   ├── UnsupportedImage   415   not an image format that is read
+    │   ├── UnsupportedCoding  415   a compressed request body
     │   ├── InvalidRequest     422   a missing part, a parameter out of range
     │   │   └── BrokenImage    422   an image format that is read, but this file is broken
     │   ├── RateLimited        429   too many requests from one client; carries `retry_after`
     │   ├── HeadTooLarge       431   a request's first line and headers that are too long
     │   ├── Overloaded         503   not ready, or too many requests waiting; carries `retry_after`
     │   ├── DeadlineExceeded   504   waited longer than the deadline setting
-    │   └── Unforeseen         500   a mistake of ours, never of the client's
+    │   └── Unforeseen         500   a bug in Catscope, never the client's fault
     └── NetworkError                 a folder under model/ cannot be served; stops the start, or the reload
 
 Each `RequestError` becomes one RFC 9457 problem: `type` is a name within Catscope's documentation, `title` the class of
@@ -63,7 +64,7 @@ class MethodNotAllowed(RequestError):
 
 
 class TooSlow(RequestError):
-    """The request's head or body did not arrive in the time that it may take."""
+    """The request's head or body did not arrive in time."""
 
     status = 408
     title = "Too slow"
@@ -83,8 +84,15 @@ class UnsupportedImage(RequestError):
     title = "Not an image format that is read"
 
 
+class UnsupportedCoding(RequestError):
+    """The request's body is compressed; the answer says that none of the codings is accepted."""
+
+    status = 415
+    title = "A content coding that is not taken"
+
+
 class InvalidRequest(RequestError):
-    """A part is missing or a parameter is out of range."""
+    """A part is missing, or a parameter is out of range."""
 
     status = 422
     title = "The request is not valid"
@@ -108,7 +116,7 @@ class RateLimited(RequestError):
 
 
 class HeadTooLarge(RequestError):
-    """The request's first line and headers are longer than is read."""
+    """The request's first line and headers exceed their limit."""
 
     status = 431
     title = "The request's head is too large"
@@ -133,7 +141,7 @@ class DeadlineExceeded(RequestError):
 
 
 class Unforeseen(RequestError):
-    """A mistake in Catscope itself; what it was stands in the log, not in the answer."""
+    """A bug in Catscope. Its cause goes to the log, not into the answer."""
 
     status = 500
     title = "Something went wrong here"

@@ -1,4 +1,4 @@
-"""Assembly only: settings come in, the ASGI application goes out. Everything else lives where it is called from here."""
+"""Settings come in, the ASGI application goes out. Only assembly: everything else is in the modules called from here."""
 
 import asyncio
 import contextlib
@@ -10,13 +10,17 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
-from app import __version__, problems, schemas, tracing
+from app import __version__, problems
 from app.errors import NetworkError
-from app.limits import OPEN_PATHS, Limits
-from app.routes import classify, docs, explain, health, metrics, models, open_inference, page, predict
+from app.middleware.admission import OPEN_PATHS, Admission
+from app.middleware.head import Head
+from app.middleware.request_log import RequestLog
+from app.routes import batch, classify, docs, explain, health, metrics, models, open_inference, page, predict
+from app.schemas import problem
 from app.service import Service
 from app.settings import Settings, tracing_is_wanted
-from app.sight import ID, Sight
+from app.telemetry import tracing
+from app.telemetry.request_id import ID
 
 log = logging.getLogger("catscope")
 
@@ -26,7 +30,7 @@ Send a photo to `POST /predict`: the answer holds the probability of a cat and w
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application. `settings` are read from the environment unless they are given."""
+    """Build the application. Without `settings`, they are read from the environment."""
     service = Service(settings or Settings.from_environment())
 
     @contextlib.asynccontextmanager
@@ -36,13 +40,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         loading.cancel()
         service.workers.close()
         if hasattr(app.state, "tracing"):
-            await asyncio.to_thread(app.state.tracing.shutdown)  # what was not sent yet is
+            await asyncio.to_thread(app.state.tracing.shutdown)  # sends the spans that are still queued
 
     app = FastAPI(
         title="Catscope", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = service
-    app.add_middleware(Limits, settings=service.settings, keys=service.keys, check_room=service.check_room)
+    app.add_middleware(Head)
+    app.add_middleware(Admission, settings=service.settings, keys=service.keys, check_room=service.check_room)
     if service.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -51,11 +56,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=[ID, "Retry-After", "X-Probabilities", "X-Probability-Cat"],
         )
-    app.add_middleware(Sight)
+    app.add_middleware(RequestLog)
     if tracing_is_wanted():
         tracing.install(app)
     problems.register(app)
-    for family in (predict, classify, explain, models, open_inference, health, metrics, docs, page):
+    for family in (predict, batch, classify, explain, models, open_inference, health, metrics, docs, page):
         app.include_router(family.router)
     docs.mount_assets(app)
     page.mount_assets(app)
@@ -64,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 async def _load(service: Service) -> None:
-    """Load the networks beside the running loop, which answers health checks meanwhile; end the process if that fails."""
+    """Load the networks in a thread while the loop answers health checks; stop the process if loading fails."""
     if service.ready:
         return
     try:
@@ -77,14 +82,14 @@ async def _load(service: Service) -> None:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: every error is a Problem, also where FastAPI would describe its own shape."""
+    """The OpenAPI document, in which every error is a Problem, even where FastAPI would document its own schema."""
     if not app.openapi_schema:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         parts = document["components"]["schemas"]
-        parts["Problem"] = schemas.Problem.model_json_schema()
+        parts["Problem"] = problem.Problem.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             parts.pop(name, None)
-        if app.state.service.keys:  # so that Swagger UI asks for one
+        if app.state.service.keys:  # makes Swagger UI ask for one
             for path, operations in document["paths"].items():
                 for operation in operations.values() if path.startswith(OPEN_PATHS) else ():
                     operation["security"] = []

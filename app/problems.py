@@ -6,10 +6,19 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from app.errors import InvalidRequest, MethodNotAllowed, NetworkError, NotFound, Overloaded, RequestError
+from app.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NetworkError,
+    NotFound,
+    Overloaded,
+    RequestError,
+    UnsupportedCoding,
+)
 
 log = logging.getLogger("catscope")
 
@@ -23,16 +32,19 @@ def problem(error: RequestError) -> dict[str, Any]:
 
 
 def response(error: RequestError, path: str = "") -> Response:
-    """The problem as a response, with Retry-After and WWW-Authenticate where they belong. To a `path` of the Open Inference
-    Protocol it says `detail` once more as `error`, where that protocol's clients look.
+    """The problem as a response, with Retry-After, Accept-Encoding and WWW-Authenticate where they belong.
+
+    For a `path` of the Open Inference Protocol it repeats `detail` as `error`, where that protocol's clients look.
     """
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, UnsupportedCoding):
+        headers["Accept-Encoding"] = "identity"
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="catscope"'
-    said = problem(error) | ({"error": str(error)} if path == "/v2" or path.startswith("/v2/") else {})
-    return JSONResponse(said, error.status, headers, MEDIA_TYPE)
+    members = problem(error) | ({"error": str(error)} if path == "/v2" or path.startswith("/v2/") else {})
+    return JSONResponse(members, error.status, headers, MEDIA_TYPE)
 
 
 def raw(error: RequestError, headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -43,35 +55,38 @@ def raw(error: RequestError, headers: list[tuple[bytes, bytes]]) -> bytes:
     return status + b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n" + bytes(answer.body)
 
 
+def _path(request: Request) -> str:
+    """The request's path below the one that a proxy serves the application at."""
+    return get_route_path(request.scope)
+
+
 def register(app: FastAPI) -> None:
-    """Answer our own errors, FastAPI's and Starlette's all as problems."""
+    """Answer Catscope's own errors, FastAPI's and Starlette's as problems."""
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestError)
-        return response(error, request.url.path)
+        return response(error, _path(request))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return response(InvalidRequest(" ".join(_sentence(e) for e in error.errors())), request.url.path)
+        return response(InvalidRequest(" ".join(_sentence(e) for e in error.errors())), _path(request))
 
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == http.HTTPStatus.NOT_FOUND:
-            return response(
-                NotFound(f"There is nothing at {request.url.path}; /docs lists what there is."), request.url.path
-            )
+            return response(NotFound(f"There is nothing at {request.url.path}; /docs lists what there is."), _path(request))
         if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "")
+            allowed = (error.headers or {}).get("Allow", "").replace("GET", "GET, HEAD")
             answer = response(
-                MethodNotAllowed(f"{request.url.path} does not answer {request.method}, but {allowed}."), request.url.path
+                MethodNotAllowed(f"{request.url.path} does not answer {request.method}, but {allowed}."), _path(request)
             )
             answer.headers["Allow"] = allowed
             return answer
-        return response(InvalidRequest(f"The request body cannot be read: {error.detail}"), request.url.path)
+        return response(InvalidRequest(f"The request body cannot be read: {error.detail}"), _path(request))
 
     async def changed(request: Request, error: Exception) -> Response:
         log.error("%s", error)
-        return response(Overloaded("The network's file is being replaced; what is read from it cannot be answered now."))
+        return response(Overloaded("The network's file is being replaced; retry shortly."))
 
     app.add_exception_handler(NetworkError, changed)
     app.add_exception_handler(RequestError, ours)
@@ -80,7 +95,7 @@ def register(app: FastAPI) -> None:
 
 
 def _sentence(error: dict[str, Any]) -> str:
-    """One of pydantic's findings as a sentence that says where, what was received and what is accepted."""
+    """One of pydantic's errors as a sentence: where it is, what was received and what is accepted."""
     where, *path = map(str, error["loc"])
     name = ".".join(path) or where
     if error["type"] == "missing":
@@ -94,10 +109,10 @@ DOCUMENTED = {
     401: "API keys are configured and none of them was sent",
     404: "No such network, or no such stage in the path",
     413: "More bytes, or more pixels, than the settings allow",
-    415: "Not an image format that is read",
+    415: "Not an image format that is read, or a compressed request body",
     422: "The image is broken, a part is missing, or a parameter is out of range",
-    429: "Too many requests; Retry-After says when to come again",
-    503: "Not ready, or too many requests waiting; Retry-After says when to come again",
+    429: "Too many requests; Retry-After says when to retry",
+    503: "Not ready, or too many requests waiting; Retry-After says when to retry",
     504: "Waited longer than the deadline setting",
 }
 """What each status means, for the OpenAPI document."""

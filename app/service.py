@@ -12,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app import metrics
-from app.bodies import Held
+from app.capacity import UploadBudget, Workers, cores
 from app.errors import NetworkError, NotFound, Overloaded
-from app.inference import decode, versions
-from app.inference.network import Network, load_all
-from app.keys import Keys
+from app.inference import decode
+from app.inference.networks import versions
+from app.inference.networks.engines import Network
+from app.inference.networks.load import load_all
+from app.middleware.api_keys import ApiKeys
 from app.settings import Settings
-from app.workers import Workers, cores
+from app.telemetry import metrics
 
 log = logging.getLogger("catscope")
 
@@ -27,19 +28,19 @@ log = logging.getLogger("catscope")
 class Service:
     """The running service. It is not ready until `load` has returned.
 
-    `failure` says why the networks could not be loaded, and `stop` then ends the server; whoever runs the server may put
-    a gentler way than a signal there.
+    `failure` is why the networks could not be loaded; `stop` then ends the server, by default with a signal. The server may
+    replace it with a gentler way.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         threads = settings.threads or math.ceil(cores() / settings.processes)
         self.workers = Workers(threads, settings.max_waiting, settings.deadline_s)
-        self.held = Held(settings.max_held_bytes)
+        self.uploads = UploadBudget(settings.max_held_bytes)
         self.networks: dict[str, Network] = {}
         self.versions: dict[str, dict[str, Network]] = {}
         self.records: Records = {}
-        self.keys = Keys(settings)
+        self.keys = ApiKeys(settings)
         self.failure = ""
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,57 +57,57 @@ class Service:
             raise Overloaded("The networks are still being loaded.")
 
     def check_room(self) -> None:
-        """Raise Overloaded when there is no place, or no memory, for one more photo."""
-        self.held.check_room()
+        """Raise Overloaded when the queue or the upload memory has no room for another photo."""
+        self.uploads.check_room()
         self.workers.check_room()
 
     def load(self) -> None:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
         loaded, records = self._loaded()
         decode.prepare()
-        _give_back_memory()
+        _release_memory()
         self._serve(loaded, records)
 
     def _loaded(self) -> "tuple[Loaded, Records]":
-        found = load_all(self.settings.model_dir, self.settings.engine, self.settings.pins)
+        catalogue = load_all(self.settings.model_dir, self.settings.engine, self.settings.pins)
         for name in self.networks:  # a reload
-            if name not in found.networks and (self.settings.model_dir / name).is_dir():
-                raise NetworkError(f"{self.settings.model_dir / name} has no contract.json any more")
-        versions.check_default(self.settings.network, list(found.networks))
+            if name not in catalogue.networks and (self.settings.model_dir / name).is_dir():
+                raise NetworkError(f"{self.settings.model_dir / name} has lost its contract.json")
+        versions.check_default(self.settings.network, list(catalogue.networks))
         records = {}
-        for network in _every(found.networks):
+        for network in _every(catalogue.networks):
             folder = network.contract.folder
             records[folder] = {record: _record(folder / f"{record}.json") for record in ("metrics", "history")}
-        for refused in found.refused:
+        for refused in catalogue.refused:
             log.error("this version is not served: %s", refused)
-        return found.networks, records
+        return catalogue.networks, records
 
     def _serve(self, loaded: "Loaded", records: "Records") -> None:
-        """From now on these; requests under way end with those that they began with."""
-        self.networks = {name: next(iter(found.values())) for name, found in loaded.items()}
+        """Serve these from now on; requests under way finish with the networks they began with."""
+        self.networks = {name: next(iter(by_version.values())) for name, by_version in loaded.items()}
         self.versions, self.records = loaded, records
         metrics.models(_every(loaded))
 
     async def reload(self) -> bool:
-        """Load all networks again, beside those that serve, and then serve these. When one of them cannot be served, the log
-        says why and nothing changes. Returns whether the networks are new.
+        """Load all networks again while the previous ones serve, then switch. When one cannot be served, log why and change
+        nothing. Returns whether the networks were replaced.
         """
         async with self._reloading:
             try:
                 loaded, records = await asyncio.to_thread(self._loaded)
             except NetworkError as error:
-                log.error("the networks of before are served on: %s", error)
+                log.error("keeping the previous networks: %s", error)
                 metrics.reloaded("refused")
                 return False
             self._serve(loaded, records)
             metrics.reloaded("done")
-            log.info("reloaded: %s", ", ".join(f"{name} {', '.join(found)}" for name, found in loaded.items()))
+            log.info("reloaded: %s", ", ".join(f"{name} {', '.join(by_version)}" for name, by_version in loaded.items()))
             del loaded
-            await asyncio.to_thread(_give_back_memory)
+            await asyncio.to_thread(_release_memory)
             return True
 
     def reload_soon(self) -> None:
-        """Begin a reload on the running loop; what a signal calls."""
+        """Start a reload on the running loop; called by the signal handler."""
         task = asyncio.get_running_loop().create_task(self._reload_quietly())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -114,8 +115,8 @@ class Service:
     async def _reload_quietly(self) -> None:
         try:
             await self.reload()
-        except Exception:  # nobody waits for the task: without this, its end would go unheard
-            log.exception("the networks of before are served on")
+        except Exception:  # nobody awaits the task, so nobody else would see the exception
+            log.exception("keeping the previous networks")
 
     @property
     def default(self) -> str:
@@ -123,7 +124,7 @@ class Service:
         return versions.default(self.settings.network, list(self.networks))
 
     def network(self, name: str | None, version: str | None = None) -> Network:
-        """The network of that name, or the default one for None, in that version, or for None in the one that answers.
+        """The network of that name, or the default one for None, in that version, or its served version for None.
 
         Raises NotFound for a name or version that is not served, and Overloaded before the service is ready.
         """
@@ -140,24 +141,24 @@ class Service:
 
 
 Loaded = dict[str, dict[str, Network]]
-"""By network, by version; the one that answers first."""
+"""By network name, then by version; the default version first."""
 
 Records = dict[Path, dict[str, dict[str, Any] | None]]
 """By a network's folder: its `metrics` and `history`, the JSON that training wrote, or None."""
 
 
 def _every(loaded: Loaded) -> list[Network]:
-    return [network for found in loaded.values() for network in found.values()]
+    return [network for by_version in loaded.values() for network in by_version.values()]
 
 
-def _give_back_memory() -> None:
-    """Return to the system what loading needed for a moment; the C library would keep it. (glibc's alone can do that.)"""
+def _release_memory() -> None:
+    """Return memory that only loading needed to the system; the C library would retain it. (Only glibc can do this.)"""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """A JSON file that training wrote beside a network, or None where it did not."""
+    """A JSON file that training wrote beside a network, or None where there is none."""
     try:
         record: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:

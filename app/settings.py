@@ -1,6 +1,7 @@
 """Every setting of the service in one frozen `Settings`; the environment is read, and written, here and nowhere else."""
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,60 +12,89 @@ from app.inference.decode import MAX_PIXELS
 
 PREFIX = "CATSCOPE_"
 
+ELSEWHERE = ("CATSCOPE_IMAGE",)
+"""Variables of that name that docker-compose.yml reads: no settings, but no mistake where the service gets them."""
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+PREFIX_PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}")
+
 INSTALLED = Path(__file__).parents[1] / "model"
-"""Where the networks lie beside the package, in a checkout as after `pip install .`."""
+"""The folder of networks beside the package, both in a checkout and after `pip install .`."""
 
 
-def _setting(default: Any, says: str, **more: Any) -> Any:
-    return field(default=default, metadata={"says": says} | more)
+def _setting(default: Any, description: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"description": description} | limits)
 
 
 @dataclass(frozen=True)
 class Settings:
     """The service's settings; each is read from the environment variable CATSCOPE_ plus its name in capitals."""
 
-    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
-    port: int = _setting(8000, "port to listen on", least=0, most=65535)
+    host: str = _setting(
+        "127.0.0.1", "address to listen on; 0.0.0.0 for all, :: for all of IPv6 and, where the system can, IPv4"
+    )
+    port: int = _setting(8000, "port to listen on", minimum=0, maximum=65535)
     model_dir: Path = _setting(
         Path("model"),
-        "folder that holds a folder for each network; where there is no model/, those that came with the package",
+        "folder with one subfolder per network; where there is no model/, the networks installed with the package",
     )
-    engine: str = _setting("onnx", "what runs a network: onnx, or keras (needs TensorFlow)", among=("onnx", "keras"))
-    network: str = _setting("", "network that answers when a request names none; empty: cat, else tutorial, else the first")
+    engine: str = _setting(
+        "onnx", "engine that runs the networks: onnx, or keras (needs TensorFlow)", choices=("onnx", "keras")
+    )
+    network: str = _setting("", "default network of requests that name none; empty: cat, else tutorial, else the first")
     versions: tuple[str, ...] = _setting(
-        (), "comma-separated pins, as cat=1.0.0, of networks of which not the newest version is to answer", pairs=True
+        (), "comma-separated version pins such as cat=1.0.0; other networks serve their newest version", pairs=True
     )
-    processes: int = _setting(1, "processes that serve; of several, one that dies is started anew", least=1, most=256)
-    threads: int = _setting(0, "photos that each process works on at once; 0: one a core", least=0, most=1024)
-    max_bytes: int = _setting(20 * 1024 * 1024, "largest request body in bytes", least=1)
-    max_pixels: int = _setting(MAX_PIXELS, "largest photo in pixels, width x height", least=1)
-    max_waiting: int = _setting(64, "requests that may wait for a thread; more are answered 503", least=0)
-    max_held_bytes: int = _setting(256 * 1024 * 1024, "bytes of photos held at once; then it answers 503", least=1)
-    keep_alive_s: int = _setting(75, "seconds that a connection without a request is kept open", least=1)
-    deadline_s: float = _setting(10.0, "seconds a request may wait and be worked on; longer is answered 504", least=0.001)
-    api_keys: tuple[str, ...] = _setting((), "comma-separated keys, one of which every request must send; empty: none")
+    processes: int = _setting(
+        1, "number of serving processes; if there are several, one that dies is replaced", minimum=1, maximum=256
+    )
+    threads: int = _setting(0, "photos that each process works on at once; 0: one per core", minimum=0, maximum=1024)
+    max_bytes: int = _setting(20 * 1024 * 1024, "largest request body in bytes", minimum=1)
+    max_pixels: int = _setting(
+        MAX_PIXELS, "most pixels that are decoded; a JPEG, decoded at a fraction, may have 8 times as many", minimum=1
+    )
+    max_waiting: int = _setting(64, "requests that may wait for a thread; further ones get 503", minimum=0)
+    max_held_bytes: int = _setting(
+        256 * 1024 * 1024, "bytes of photos in memory at once; beyond that, requests get 503", minimum=1
+    )
+    keep_alive_s: int = _setting(75, "seconds that an idle connection stays open", minimum=1)
+    deadline_s: float = _setting(10.0, "seconds until a request gets 504, waiting included", minimum=0.001)
+    api_keys: tuple[str, ...] = _setting(
+        (), "comma-separated API keys, one of which every request must send; empty: no key needed"
+    )
     api_keys_file: Path = _setting(
-        Path(), "file with a key a line, besides those; looked at again when it changes, so that keys can be replaced"
+        Path(), "file with further keys, one per line; read again when it changes, so that keys can be replaced"
     )
-    rate_limit: int = _setting(0, "requests a minute from one key or address; 0: no limit", least=0)
+    rate_limit: int = _setting(0, "requests per minute from one key or address; 0: no limit", minimum=0)
     cors_origins: tuple[str, ...] = _setting(
-        (), "comma-separated origins, as https://cats.example, whose pages may ask; *: all; empty: none but its own"
+        (),
+        "comma-separated origins whose pages may call it, such as https://cats.example; *: all; empty: only its own",
+        origins=True,
     )
-    log_format: str = _setting("text", "text, or json: an object a line", among=("text", "json"))
-    log_level: str = _setting("info", "debug, info, warning or error", among=("debug", "info", "warning", "error"))
+    root_path: str = _setting(
+        "",
+        "path below which a proxy serves it, such as /cats, unless the proxy sends X-Forwarded-Prefix; empty: /",
+        path=True,
+    )
+    log_format: str = _setting("text", "text, or json: one object per line", choices=("text", "json"))
+    log_level: str = _setting("info", "debug, info, warning or error", choices=("debug", "info", "warning", "error"))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the settings. Raises ValueError, with one line that names the variable, for a value that does not fit
-        and for a variable that begins with CATSCOPE_ and is no setting.
+        """Read the settings. Raises ValueError, with one line that names the variable, for an invalid value and for
+        an unknown variable that begins with CATSCOPE_.
         """
         values: dict[str, Any] = {}
         names = {PREFIX + f.name.upper(): f for f in fields(cls)}
         for variable, text in environment.items():
             if not variable.startswith(PREFIX):
                 continue
+            if variable in ELSEWHERE:
+                continue
             if variable not in names:
-                raise ValueError(f"{variable} is no setting; the settings are {', '.join(names)}")
+                raise ValueError(f"{variable} is not a setting; the settings are {', '.join(names)}")
+            if not text.strip():
+                continue  # set to nothing, as compose files do: the default
             setting = names[variable]
             values[setting.name] = _parse(variable, text.strip(), setting.default, setting.metadata)
         if "model_dir" not in values and not cls.model_dir.is_dir() and INSTALLED.is_dir():
@@ -78,16 +108,16 @@ class Settings:
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
-        """Each setting as (environment variable, default, what it says), in order; the README and --help show it."""
-        return [(PREFIX + f.name.upper(), _shown(f.default), f.metadata["says"]) for f in fields(cls)]
+        """Each setting as (environment variable, default, description), in order; the README and --help show it."""
+        return [(PREFIX + f.name.upper(), _shown(f.default), f.metadata["description"]) for f in fields(cls)]
 
 
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def share_metrics() -> str:
-    """Make a folder where several processes add up their metrics, and return it. prometheus_client looks for this variable
-    when it is imported, so this comes first.
+    """Make the folder through which several processes share their metrics, and return it. Call this before prometheus_client
+    is imported: it reads the variable then.
     """
     folder = tempfile.mkdtemp(prefix="catscope-metrics-")
     os.environ[_SHARED_METRICS] = folder
@@ -95,7 +125,7 @@ def share_metrics() -> str:
 
 
 def metrics_are_shared() -> bool:
-    """Whether several processes add up their metrics."""
+    """Whether several processes share their metrics."""
     return _SHARED_METRICS in os.environ
 
 
@@ -106,9 +136,21 @@ def tracing_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
     return named != "none" and (bool(named) or any(environment.get(name) for name in endpoints))
 
 
+def trusted_proxies(environment: Mapping[str, str] = os.environ) -> str:
+    """The addresses whose forwarded headers are believed, as uvicorn names them: FORWARDED_ALLOW_IPS, or this machine."""
+    return environment.get("FORWARDED_ALLOW_IPS", "").strip() or "127.0.0.1,::1"
+
+
 def traces_exporter(environment: Mapping[str, str] = os.environ) -> str:
     """The exporter that OTEL_TRACES_EXPORTER names, `otlp` where it names none."""
     return environment.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
+
+
+def choose_stable_conventions() -> None:
+    """Let OpenTelemetry's instrumentation use the stable names of the HTTP conventions. Without this it uses those of 2021,
+    such as http.status_code; it looks for this variable when it is installed.
+    """
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
 
 
 def _shown(default: Any) -> str:
@@ -118,12 +160,12 @@ def _shown(default: Any) -> str:
 
 
 def _parse(variable: str, text: str, default: Any, metadata: Mapping[str, Any]) -> Any:
-    """The text of one variable as the type of its default, within the bounds that its metadata gives."""
+    """The text of one variable as the type of its default, within the limits in its metadata."""
     if isinstance(default, tuple):
         parts = tuple(part.strip() for part in text.split(",") if part.strip())
         if metadata.get("pairs") and not all("=" in part for part in parts):
-            raise ValueError(f"{variable} is {text!r}; it must be pairs, as cat=1.0.0,tutorial=1.1.0")
-        return parts
+            raise ValueError(f"{variable} is {text!r}; it must be pairs such as cat=1.0.0,tutorial=1.1.0")
+        return tuple(_origin(variable, part) for part in parts) if metadata.get("origins") else parts
     kind = type(default)
     if kind in (int, float):
         try:
@@ -132,13 +174,26 @@ def _parse(variable: str, text: str, default: Any, metadata: Mapping[str, Any]) 
             raise ValueError(
                 f"{variable} is {text!r}; it must be {'a whole number' if kind is int else 'a number'}"
             ) from None
-        least, most = metadata.get("least", number), metadata.get("most", number)
-        if not least <= number <= most:
+        minimum, maximum = metadata.get("minimum", number), metadata.get("maximum", number)
+        if not minimum <= number <= maximum:
             raise ValueError(
-                f"{variable} is {text}; it must be at least {least}" + (f" and at most {most}" if most != number else "")
+                f"{variable} is {text}; it must be at least {minimum}"
+                + (f" and at most {maximum}" if maximum != number else "")
             )
         return number
-    among = metadata.get("among")
-    if among and text not in among:
-        raise ValueError(f"{variable} is {text!r}; it must be one of {', '.join(among)}")
+    choices = metadata.get("choices")
+    if choices and text not in choices:
+        raise ValueError(f"{variable} is {text!r}; it must be one of {', '.join(choices)}")
+    if metadata.get("path"):
+        text = "/" + text.strip("/")
+        if not PREFIX_PATH.fullmatch(text):
+            raise ValueError(f"{variable} is {text!r}; it must be a path such as /cats")
     return Path(text) if isinstance(default, Path) else text
+
+
+def _origin(variable: str, text: str) -> str:
+    """An origin as browsers send it, without the slash that people copy from the address bar."""
+    origin = text.rstrip("/").lower()
+    if text != "*" and not ORIGIN.fullmatch(origin):
+        raise ValueError(f"{variable} has {text!r}; an origin is a scheme and a host, such as https://cats.example")
+    return origin or text

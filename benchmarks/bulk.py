@@ -1,10 +1,10 @@
-"""What a photo costs on Ray, beside the plain command line on the same cores; and what Ray costs before and between photos.
+"""The cost of a photo on Ray and on the plain command line, on the same cores, and Ray's overhead for startup and chunks.
 
     .venv/bin/python -m benchmarks.bulk --out benchmarks/bulk.json
 
-Both answer the same folders, in turns: a smaller and a larger one of each mix, so that what a start takes falls out. What is
-counted is the time of all their processes on a core, which others on the machine change least. Empty files take no time to
-answer: what they take is Ray's own part. They are also answered in several chunks, for what a chunk takes by the clock.
+Both answer the same folders in turns: a smaller and a larger one of each mix, which separates the cost of starting from that
+of a photo. The measure is the CPU time of all their processes, which other programs on the machine affect least. Empty files
+take no time to answer, so their cost is Ray's overhead. They are also answered in several chunks, to time a chunk.
 """
 
 import argparse
@@ -40,37 +40,37 @@ def main() -> None:
     """Measure in turns, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     if not RAY.exists():
-        sys.exit(f"{RAY} is missing; pytest -m fresh tests/test_ray.py makes it")
+        sys.exit(f"{RAY} is missing; pytest -m fresh tests/deploy/ray makes it")
     cores = len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="catscope-bulk-") as place:
-        mixes = {name: mix(Path(place) / name, *of) for name, of in MIXES.items()}
+    with tempfile.TemporaryDirectory(prefix="catscope-bulk-") as workspace:
+        mixes = {name: mix(Path(workspace) / name, *of) for name, of in MIXES.items()}
         result = {"machine": f"{cores} cores, {platform.machine()}", "cores": cores, "rounds": ROUNDS, "mixes": mixes}
-        result["ray"] = own_part(Path(place) / "empty")
+        result["ray"] = own_part(Path(workspace) / "empty")
     print(table(result), paper_table(result), own_part_of(result), sep="\n\n")
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def mix(place: Path, make: Callable[[], list[bytes]], small: int, large: int) -> dict:
-    """What the plain command line and Ray take for a start and for each photo of a mix."""
+def mix(workspace: Path, make: Callable[[], list[bytes]], small: int, large: int) -> dict:
+    """The cost of a start and of each photo of a mix, for the plain command line and for Ray."""
     data = make()
-    folders = {count: folder(place / str(count), count, data) for count in (small, large)}
+    folders = {count: folder(workspace / str(count), count, data) for count in (small, large)}
     runs: dict[tuple[str, int], list[Spent]] = {}
     for _ in range(ROUNDS):
         for count, path in folders.items():
             for name, command in (("plain", plain), ("ray", ray)):
                 runs.setdefault((name, count), []).append(run(command, path))
-    found = {name: line({count: runs[name, count] for count in folders}) for name in ("plain", "ray")}
+    results = {name: line({count: runs[name, count] for count in folders}) for name in ("plain", "ray")}
     size = round(statistics.mean(map(len, data)))
-    ratio = round(found["ray"]["photo_ms"] / found["plain"]["photo_ms"], 3)
-    return {"photos": [small, large], "bytes": size, **found, "ratio": ratio}
+    ratio = round(results["ray"]["photo_ms"] / results["plain"]["photo_ms"], 3)
+    return {"photos": [small, large], "bytes": size, **results, "ratio": ratio}
 
 
-def own_part(place: Path) -> dict:
-    """What Ray itself takes for a photo, what of that is the driver's, and what each chunk takes."""
-    small, large = (folder(place / str(count), count, [b""]) for count in EMPTY)
+def own_part(workspace: Path) -> dict:
+    """Ray's overhead per photo, the driver's share of it, and the time per chunk."""
+    small, large = (folder(workspace / str(count), count, [b""]) for count in EMPTY)
     rounds = [[run(ray, small), run(ray, large), run(ray, large, EMPTY[1] // CHUNKS)] for _ in range(ROUNDS)]
     one, whole, chunks = (list(column) for column in zip(*rounds, strict=True))
     driver = line({EMPTY[0]: one, EMPTY[1]: whole}, "first_s")
@@ -85,7 +85,7 @@ def own_part(place: Path) -> dict:
 
 @dataclass(frozen=True)
 class Spent:
-    """Of one run: seconds of a core that all its processes took, those of its first process alone, and by the clock."""
+    """One run's CPU seconds of all its processes and of its first process alone, and its wall-clock seconds."""
 
     all_s: float
     first_s: float
@@ -93,7 +93,7 @@ class Spent:
 
 
 def line(runs: dict[int, list[Spent]], what: str = "all_s") -> dict:
-    """The line through runs of two sizes: milliseconds of a core for each photo, seconds of a core for the start."""
+    """The line through runs of two sizes: CPU milliseconds per photo, CPU seconds for the start."""
     middle = {count: statistics.median(getattr(spent, what) for spent in of) for count, of in runs.items()}
     (small, first), (large, second) = sorted(middle.items())
     photo_s = (second - first) / (large - small)
@@ -101,7 +101,7 @@ def line(runs: dict[int, list[Spent]], what: str = "all_s") -> dict:
 
 
 def folder(path: Path, count: int, data: list[bytes]) -> Path:
-    """So many photos, each under names of their own."""
+    """Write that many photos, each under its own name."""
     path.mkdir(parents=True)
     for number, photo in enumerate(data):
         (path / f"{number:06d}.jpg").write_bytes(photo)
@@ -111,20 +111,20 @@ def folder(path: Path, count: int, data: list[bytes]) -> Path:
 
 
 def run(command: Callable[[Path, Path, int], list[str]], photos_in: Path, chunk: int = 10**6) -> Spent:
-    """Let a command answer a folder. Its processes are looked at ten times a second: Ray's are nobody's to wait for."""
+    """Run a command on a folder, polling its processes ten times a second: nothing waits for those of Ray."""
     out = photos_in.with_name("out")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CATSCOPE_", "PYTHON"))}
     spent: dict[int, float] = {}
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as says:
-        process = subprocess.Popen(command(photos_in, out, chunk), cwd=ROOT, env=environment, stdout=says, stderr=says)  # noqa: S603
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command(photos_in, out, chunk), cwd=ROOT, env=environment, stdout=output, stderr=output)  # noqa: S603
         while process.poll() is None:
             spent |= seconds_below(process.pid)
             time.sleep(0.1)
         wall_s = time.perf_counter() - began
         if process.returncode or not out.exists():
-            says.seek(0)
-            sys.exit(says.read()[-2000:])
+            output.seek(0)
+            sys.exit(output.read()[-2000:])
     if out.is_dir():
         shutil.rmtree(out)
     else:
@@ -133,7 +133,7 @@ def run(command: Callable[[Path, Path, int], list[str]], photos_in: Path, chunk:
 
 
 def seconds_below(pid: int) -> dict[int, float]:
-    """The CPU seconds so far of a process and of all below it."""
+    """The CPU seconds so far of a process and its descendants."""
     seconds, children = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # a process that ended meanwhile
@@ -153,21 +153,21 @@ def plain(photos_in: Path, out: Path, chunk: int) -> list[str]:
 
 
 def ray(photos_in: Path, out: Path, chunk: int) -> list[str]:
-    """The same on a Ray that it starts on all cores, and ends."""
+    """The same with Ray, which the command starts on all cores and stops."""
     return [str(RAY), "-m", "deploy.ray.bulk", str(photos_in), "--out", str(out), "--chunk", str(chunk), "--quiet"]
 
 
 NODES = (1, 10, 100)
 NODE_CORES = 16
 NODE_BYTES = 1_250_000_000
-"""What a node is assumed to read a second: 10 gigabit."""
+"""Bytes that a node is assumed to read per second: 10 gigabits."""
 LISTED = 3_000
-"""Photos a second that an object store is assumed to list: 1,000 in an answer, three answers a second."""
+"""Photos that an object store is assumed to list per second: three responses of 1,000."""
 MILLIONS = 10
 
 
 def paper(result: dict) -> list[dict]:
-    """What clusters would do, on paper: for each mix and number of nodes, photos a second by each limit, and hours."""
+    """Estimates for clusters: for each mix and number of nodes, photos per second by each limit, and hours."""
     rows = []
     for name, one in result["mixes"].items():
         for nodes in NODES:
@@ -184,9 +184,9 @@ def paper(result: dict) -> list[dict]:
 
 
 def table(result: dict) -> str:
-    """What was measured, as a Markdown table."""
+    """The measurements as a Markdown table."""
     lines = [
-        "| photos | command line, ms of a core | Ray, ms of a core | Ray to it | start: command line | start: Ray |",
+        "| photos | command line, CPU ms per photo | Ray, CPU ms per photo | ratio | start: command line | start: Ray |",
         "|---|---|---|---|---|---|",
     ]
     for name, one in result["mixes"].items():
@@ -198,8 +198,8 @@ def table(result: dict) -> str:
 
 
 def paper_table(result: dict) -> str:
-    """What is on paper, as a Markdown table."""
-    head = f"| photos | nodes | by their cores | by their network | by the slowest | {MILLIONS} million photos |"
+    """The estimates as a Markdown table."""
+    head = f"| photos | nodes | limit of the cores | limit of the network | lowest limit | {MILLIONS} million photos |"
     lines = [
         f"| {row['mix']} | {row['nodes']} | {row['cores']:,.0f}/s | {row['network']:,.0f}/s "
         f"| {row[row['slowest']]:,.0f}/s, {row['slowest']} | {row['hours']:.1f} h |"
@@ -209,11 +209,11 @@ def paper_table(result: dict) -> str:
 
 
 def own_part_of(result: dict) -> str:
-    """What Ray itself takes, as half a sentence."""
+    """Ray's overhead, as half a sentence."""
     own = result["ray"]
     return (
-        f"{own['photo_ms']:.2f} ms of a core for a photo, {own['driver_photo_ms']:.2f} ms of that the driver's, "
-        f"and {own['chunk_s']:.1f} s by the clock for each chunk"
+        f"{own['photo_ms']:.2f} ms of CPU time per photo, {own['driver_photo_ms']:.2f} ms of it in the driver, "
+        f"and {own['chunk_s']:.1f} s per chunk"
     )
 
 

@@ -1,8 +1,8 @@
-"""Ready-made request bodies go to a server, what it answered and how soon comes out: two load generators from Debian.
+"""Request bodies go in; what a server answered and how soon comes out. Runs two load generators from Debian.
 
-`saturate` keeps wrk's connections busy, each sending its next request when the last one is answered: how much can be
-answered at all. `at_rate` lets h2load send on time, whatever the server does, as people would: how long they wait, and how
-many are refused. Both speak HTTP/1.1 and are written in C, so that little of the machine's time is theirs.
+`saturate` keeps wrk's connections busy, each sending its next request when the last one is answered, and measures the
+maximum throughput. `at_rate` lets h2load send at a fixed rate, whatever the server does, as people would, and measures how
+long they wait and how many are refused. Both speak HTTP/1.1 and are written in C, so they use little of the CPU.
 
     apt-get install wrk nghttp2-client
 """
@@ -20,18 +20,18 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).parent / "load.lua"
 GIVE_UP_S = 30
-"""How long a request waits for its answer until it counts as broken."""
+"""How long a request may wait for its answer before it counts as broken."""
 
 REFUSALS = (429, 503)
 
 BOUNDARY = "------------------------d74496d66958873e"
-"""As curl and browsers make them: a reader that looks for it finds the end of a photo faster than that of a short one."""
+"""As long as those of curl and browsers: searching a photo for a longer boundary is faster than for a short one."""
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 def machine() -> str:
-    """What a result was measured on."""
+    """The machine that a result was measured on."""
     return f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
@@ -55,25 +55,25 @@ def saturate(
     pause_ms: int = 0,
     headers: Mapping[str, str] | None = None,
 ) -> dict:
-    """Send the bodies in turn over a number of connections that always have a request waiting.
+    """Send the bodies in turn over several connections, each of which always has a request pending.
 
-    `pause_ms` rests a connection between an answer and its next request. Returns requests a second that were answered 2xx
-    or 3xx, milliseconds of latency of all answers, and how many were refused (4xx, 5xx) or broken (no answer).
+    Each connection pauses for `pause_ms` between an answer and its next request. Returns the requests per second answered
+    2xx or 3xx, the latency of all answers in milliseconds, and how many were refused (4xx, 5xx) or broken (no answer).
     """
     with tempfile.TemporaryDirectory() as folder:
         _write(folder, bodies)
         lines = [f"{name}: {value}" for name, value in _headers(content_type, headers).items()]
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{GIVE_UP_S}s", "-s", str(SCRIPT), url]
         command += ["--", folder, str(pause_ms), *lines]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603  our own arguments
-    found = json.loads(said.split("RESULT ")[1])
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603  our own arguments
+    report = json.loads(output.split("RESULT ")[1])
     return {
-        "per_second": round((found["requests"] - found["refused"]) / found["seconds"], 2),
-        "p50_ms": found["p50"],
-        "p95_ms": found["p95"],
-        "p99_ms": found["p99"],
-        "refused": found["refused"],
-        "broken": found["broken"],
+        "per_second": round((report["requests"] - report["refused"]) / report["seconds"], 2),
+        "p50_ms": report["p50"],
+        "p95_ms": report["p95"],
+        "p99_ms": report["p99"],
+        "refused": report["refused"],
+        "broken": report["broken"],
     }
 
 
@@ -85,12 +85,12 @@ def at_rate(
     seconds: float,
     headers: Mapping[str, str] | None = None,
 ) -> dict:
-    """Send `per_second` requests a second, evenly and without waiting for answers, then wait for the last answer.
+    """Send `per_second` requests per second, evenly and without waiting for answers, then wait for the last answer.
 
-    Each request has a connection of its own: one that is shared could send only once its last request is answered, and
-    what waited unsent in an overload would be missing from the times. Returns how many were `sent`, `statuses` by code,
-    milliseconds of latency of the answers 200 (None if there is none) and of the slowest refusal, and how many were
-    `broken`: cut off, or not answered in time.
+    Each request has its own connection: a shared one could not send before its previous request is answered, and the time
+    that requests wait unsent in an overload would be missing. Returns how many were `sent`, `statuses` by code, the latency
+    of the answers 200 (None if there is none) and of the slowest refusal in milliseconds, and how many were `broken`: cut
+    off, or not answered in time.
     """
     apart = len(bodies) / per_second  # seconds between two requests of one body; h2load sends one body only
     period_ms = max(1, round(1000 * apart))
@@ -104,7 +104,7 @@ def at_rate(
             for name, value in _headers(content_type, headers).items():
                 command += ["-H", f"{name}: {value}"]
             processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))  # noqa: S603
-            time.sleep(1 / per_second)  # so that the bodies' requests fall between each other's, not upon them
+            time.sleep(1 / per_second)  # interleaves the requests of the different bodies
         for process in processes:
             try:
                 process.wait(seconds + 2 * GIVE_UP_S)
@@ -115,7 +115,7 @@ def at_rate(
 
 
 def _counted(logs: list[Path], sent: int) -> dict:
-    """What h2load logged, a line for each answer: when it was asked, status, microseconds until it was answered."""
+    """Count the lines that h2load logged, one per answer: time of the request, status, microseconds until the answer."""
     answers = [line.split("\t") for log in logs if log.exists() for line in log.read_text().splitlines()]
     times = [(int(status), int(microseconds) / 1000) for _, status, microseconds in answers if int(status) > 0]
     fine = sorted(milliseconds for status, milliseconds in times if status == 200)
@@ -132,11 +132,11 @@ def _counted(logs: list[Path], sent: int) -> dict:
 
 
 def percentile(ordered: list[float], percent: float) -> float | None:
-    """The smallest value that so many percent of the values do not exceed; None where there are no values."""
+    """The smallest value that `percent` percent of the values do not exceed; None if there are no values."""
     if not ordered:
         return None
-    place = -(-len(ordered) * percent // 100)  # rounded up
-    return round(ordered[max(0, int(place) - 1)], 2)
+    rank = -(-len(ordered) * percent // 100)  # rounded up
+    return round(ordered[max(0, int(rank) - 1)], 2)
 
 
 def _headers(content_type: str, more: Mapping[str, str] | None) -> dict[str, str]:

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.cost --out benchmarks/cost.json
 
 The two take turns, so that a slow moment of the machine hits both; the ratio of their medians is what counts. Neither
-reads or resizes a photo here: it is the network alone. The published network ends with its mean over all places and its
+reads or resizes a photo here: it is the network alone. The published network ends with its mean over all positions and its
 1000 classes.
 """
 
@@ -17,22 +17,23 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from app.inference.network import session
-from training import onnx_graph
-from training.networks import cat, pretrained
+from app.inference.networks import contract
+from app.inference.networks.engines import session
+from training.importing import onnx_graph
+from training.networks import pretrained
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 200
 
 
 def main() -> None:
-    """Let the two take turns, print and write what came of it."""
+    """Let the two take turns, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
     out = parser.parse_args().out
     ours, published = session((ROOT / "model" / "cat" / "model.onnx").read_bytes()), session(lite0())
     runs = {
-        "cat": (ours, ["probabilities"], photo(cat.SIDE), []),
+        "cat": (ours, ["probabilities"], photo(contract.load(ROOT / "model" / "cat").input_shape[0]), []),
         "efficientnet_lite0_224": (published, ["classes"], photo(224), []),
     }
     for _ in range(ROUNDS):

@@ -1,12 +1,12 @@
-"""Whether a second JPEG decoder would pay for itself: photos' bytes come in, what else decodes them answers beside Pillow.
+"""Whether a second JPEG decoder would pay off: other decoders compared with Pillow on the same photos.
 
     .peers/runtimes/bin/python -m benchmarks.decoders --out benchmarks/decoders.json
 
-The environment is that of benchmarks/runtimes.py. Each way decodes a photo and reduces it to the network's 304x304 pixels,
-on one thread, the ways in turns; web and phone photos are those of benchmarks/photos.py. Pixels and probabilities are
-compared with those of the service's own way, on the same photos and, where `--data` holds them, on those of val-wild.
-PyTurboJPEG brings no library of its own, and from version 2 on needs libjpeg-turbo 3, which Debian 12 does not have;
-`--libturbojpeg` says where one lies that it does not find by itself. simplejpeg brings the same library.
+The environment is that of benchmarks/runtimes.py. Each decoder decodes a photo and reduces it to the network's
+size on one thread, in turns; web and phone photos are those of benchmarks/photos.py. Pixels and probabilities are compared
+with the service's, on the same photos and, if `--data` contains them, on those of val-wild. PyTurboJPEG does not include
+libjpeg-turbo and from version 2 on needs its version 3, which Debian 12 does not have; `--libturbojpeg` gives its path if it
+is not found. simplejpeg includes the same library.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from app.inference.contract import load
 from app.inference.decode import OVERSAMPLING, decode
-from app.inference.network import OnnxNetwork
+from app.inference.networks.contract import load
+from app.inference.networks.engines import OnnxNetwork
 from app.inference.tensor import to_pixels
 from benchmarks import photos
 
 ROOT = Path(__file__).parent.parent
-SIDE = 304
+SIDE = load(ROOT / "model" / "cat").input_shape[0]
 ENOUGH = OVERSAMPLING * SIDE
 ROUNDS = {"web": 60, "phone": 12}
 OURS = "Pillow, draft (ours)"
@@ -45,19 +45,19 @@ Way = Callable[[bytes], np.ndarray]
 
 
 def main() -> None:
-    """Measure every way, print and write what came of it."""
+    """Measure every decoder, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--data", type=Path, default=Path("photos"))
     parser.add_argument("--libturbojpeg", help="path of libturbojpeg.so.0")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ["VIPS_CONCURRENCY"] = "1"  # read when pyvips is first imported
     try:
-        found, failed = ways(given.libturbojpeg)
+        decoders, failed = ways(arguments.libturbojpeg)
     except ImportError as error:
         sys.exit(f"{error}; see the top of benchmarks/runtimes.py for the environment that has all of them")
     network = OnnxNetwork(load(ROOT / "model" / "cat"))
-    wild = sorted(given.data.glob("val-wild/*/*.jp*g"))[:WILD]
+    wild = sorted(arguments.data.glob("val-wild/*/*.jp*g"))[:WILD]
     mixes = {"web": photos.web(), "phone": photos.phone()}
     result: dict[str, Any] = {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
@@ -66,26 +66,26 @@ def main() -> None:
         "rounds": ROUNDS,
         "failed": failed,
         "network_ms": network_time(network),
-        "ms": {mix: times(found, data, ROUNDS[mix]) for mix, data in mixes.items()},
-        "difference": {mix: differences(found, data, network) for mix, data in mixes.items()},
+        "ms": {mix: times(decoders, data, ROUNDS[mix]) for mix, data in mixes.items()},
+        "difference": {mix: differences(decoders, data, network) for mix, data in mixes.items()},
     }
     if wild:
-        result["difference"]["wild"] = differences(found, [path.read_bytes() for path in wild], network)
+        result["difference"]["wild"] = differences(decoders, [path.read_bytes() for path in wild], network)
         result["wild_photos"] = len(wild)
     print(table(result))
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def ways(libturbojpeg: str | None) -> tuple[dict[str, Way], dict[str, str]]:
-    """The ways that work here, and the errors of those that do not."""
+    """The decoders that work here, and the errors of those that do not."""
     import cv2
     import pyvips
     import simplejpeg
     import turbojpeg
 
     cv2.setNumThreads(1)
-    found: dict[str, Way] = {
+    decoders: dict[str, Way] = {
         "Pillow, whole": lambda data: to_pixels(decode(data).image, SIDE, SIDE),
         OURS: lambda data: to_pixels(decode(data, side=SIDE).image, SIDE, SIDE),
     }
@@ -93,18 +93,18 @@ def ways(libturbojpeg: str | None) -> tuple[dict[str, Way], dict[str, str]]:
         read = functools.partial(
             simplejpeg.decode_jpeg, colorspace="RGB", min_height=ENOUGH, min_width=ENOUGH, fastdct=fast, fastupsample=fast
         )
-        found[name] = lambda data, read=read: _by_pillow(read(data))  # type: ignore[misc]
+        decoders[name] = lambda data, read=read: _by_pillow(read(data))  # type: ignore[misc]
     failed = {}
     try:
         turbo = turbojpeg.TurboJPEG(libturbojpeg)
-        found["PyTurboJPEG"] = lambda data: _by_pillow(_turbo(turbojpeg, turbo, data))
+        decoders["PyTurboJPEG"] = lambda data: _by_pillow(_turbo(turbojpeg, turbo, data))
     except (RuntimeError, OSError) as error:
         failed["PyTurboJPEG"] = str(error).split("\n")[0]
-    found["OpenCV, reduced"] = lambda data: _opencv(cv2, data)
-    found["pyvips, shrink on load"] = lambda data: pyvips.Image.thumbnail_buffer(
+    decoders["OpenCV, reduced"] = lambda data: _opencv(cv2, data)
+    decoders["pyvips, shrink on load"] = lambda data: pyvips.Image.thumbnail_buffer(
         data, SIDE, height=SIDE, size="force", no_rotate=True
     ).numpy()[:, :, :3]
-    return found, failed
+    return decoders, failed
 
 
 def _by_pillow(array: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ def _turbo(module: Any, turbo: Any, data: bytes) -> np.ndarray:
 
 
 def _opencv(cv2: Any, data: bytes) -> np.ndarray:
-    """OpenCV reads at a half, a quarter or an eighth; its area interpolation averages as Pillow's bilinear does, nearly."""
+    """OpenCV decodes at a half, a quarter or an eighth; its area interpolation averages almost as Pillow's bilinear does."""
     with Image.open(io.BytesIO(data)) as header:
         shorter = min(header.size)
     flags = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
@@ -135,11 +135,11 @@ def _opencv(cv2: Any, data: bytes) -> np.ndarray:
     return reduced
 
 
-def times(found: dict[str, Way], data: list[bytes], rounds: int) -> dict[str, float]:
-    """Median milliseconds a photo of each way, the ways in turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in found}
+def times(decoders: dict[str, Way], data: list[bytes], rounds: int) -> dict[str, float]:
+    """Median milliseconds per photo of each decoder, in turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in decoders}
     for turn in range(rounds + 1):
-        for name, way in found.items():
+        for name, way in decoders.items():
             for photo in data:
                 began = time.perf_counter()
                 way(photo)
@@ -149,7 +149,7 @@ def times(found: dict[str, Way], data: list[bytes], rounds: int) -> dict[str, fl
 
 
 def network_time(network: OnnxNetwork) -> float:
-    """Median milliseconds of the network, which every photo needs besides."""
+    """Median milliseconds of the network, which every photo needs in addition."""
     tensor, seconds = np.zeros((1, SIDE, SIDE, 3), np.float32), []
     for _ in range(40):
         began = time.perf_counter()
@@ -158,16 +158,16 @@ def network_time(network: OnnxNetwork) -> float:
     return round(statistics.median(seconds) * 1000, 2)
 
 
-def differences(found: dict[str, Way], data: list[bytes], network: OnnxNetwork) -> dict[str, dict[str, float | int]]:
-    """How far each way's pixels (mean, of 255) and probabilities (largest) lie from ours, and answers that change."""
+def differences(decoders: dict[str, Way], data: list[bytes], network: OnnxNetwork) -> dict[str, dict[str, float | int]]:
+    """How far each decoder's pixels (mean, of 255) and probabilities (maximum) differ from ours, and changed answers."""
 
     def looked_at(way: Way) -> list[tuple[np.ndarray, float]]:
         pixels = [way(photo).astype(np.float32) for photo in data]
         return [(one, float(network.run(one[np.newaxis]).probabilities[0])) for one in pixels]
 
-    ours = looked_at(found[OURS])
+    ours = looked_at(decoders[OURS])
     result = {}
-    for name, way in found.items():
+    for name, way in decoders.items():
         pairs = list(zip(looked_at(way), ours, strict=True))
         result[name] = {
             "pixels": round(float(np.mean([np.abs(one[0] - own[0]).mean() for one, own in pairs])), 3),
@@ -184,9 +184,9 @@ def table(result: dict) -> str:
         "decoder",
         "web, ms",
         "phone, ms",
-        "phone photos/s with the network, of ours",
-        "pixels differ by",
-        "probability by",
+        "phone photos/s with the network, relative to ours",
+        "pixel difference",
+        "probability difference",
     ]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name in ms["web"]:

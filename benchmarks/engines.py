@@ -1,7 +1,7 @@
-"""The name of a candidate comes in; a function that passes one photo through the `cat` network goes out.
+"""The candidate runtimes by name, each a function that passes one photo through the `cat` network.
 
 Candidates are runtimes with a precision. What they read is made once, by `prepare`, from model.onnx, model.keras and
-training photos, and kept in a folder. All run the network with its probabilities as the only output, but for those that
+training photos, and cached in a folder. All run the network with its probabilities as the only output, but for those that
 are `served`: they have every stage as an output too, as model.onnx has, asked for or not.
 """
 
@@ -63,13 +63,13 @@ def load(name: str, folder: Path, threads: int) -> Run:
 
 
 def onnxruntime(model: bytes, threads: int, **entries: str) -> Run:
-    """Set up as the service does it, but for the threads; `entries` of its configuration have _ for a dot."""
-    from app.inference.network import import_onnxruntime
+    """Set up as in the service, except for the threads; in the names of `entries`, _ stands for a dot."""
+    from app.inference.networks.engines import import_onnxruntime
 
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-    # Threads that have nothing to do spin for a while, beside whoever has the next turn.
+    # Idle threads would spin for a while and slow down the next candidate.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     for key, value in entries.items():
         options.add_session_config_entry(key.replace("_", "."), value)
@@ -78,7 +78,7 @@ def onnxruntime(model: bytes, threads: int, **entries: str) -> Run:
 
 
 def openvino(path: Path, threads: int, hint: str) -> tuple[Run, str]:
-    """Also the precision that it really computes in: one that the CPU does not have is silently replaced."""
+    """Also returns the precision that it really uses: one that the CPU lacks is silently replaced."""
     import openvino
 
     core = openvino.Core()
@@ -159,7 +159,7 @@ def usual(source: Path, photos: np.ndarray, halved: bool = False) -> object:
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # it carries no types
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # it has no type annotations
         def __init__(self) -> None:
             self.tensors: Iterator[np.ndarray] = iter(photos)
 
@@ -204,7 +204,7 @@ def _tflite(folder: Path, photos: np.ndarray) -> None:
     import keras
     import tensorflow
 
-    from app.inference import pooling  # noqa: F401  makes Keras know the layer that the saved network names
+    from app.inference.networks import pooling  # noqa: F401  makes Keras know the layer that the saved network names
 
     network = keras.saving.load_model(SOURCE / "model.keras", compile=False)
     converter = tensorflow.lite.TFLiteConverter
@@ -222,6 +222,6 @@ def _tflite(folder: Path, photos: np.ndarray) -> None:
 
 
 def _shape() -> tuple[int, int, int]:
-    from app.inference.contract import load as read
+    from app.inference.networks.contract import load as read
 
     return read(SOURCE).input_shape

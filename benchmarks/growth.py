@@ -1,13 +1,13 @@
-"""How work grows: photos from 0.1 to 50 megapixels, stages asked for and batches come in; times, slopes and a plot go out.
+"""How work grows with the photo's size (0.1 to 50 megapixels), the stages requested and the batch: times, slopes, a plot.
 
     .venv/bin/python -m benchmarks.growth --out benchmarks/growth.json
 
-Milliseconds are of `predict` in this process, on one thread, the points in turns. A line through the logarithms of both has
-the slope 1 where work grows linearly. The network costs the same whatever a photo's size, so the slope over the largest
-photos, where it matters least, is given beside that over all. The plot lies beside the JSON.
+Times are those of `predict` in this process, on one thread, with the points in turns. On a log-log scale, linear growth has
+the slope 1. The network costs the same whatever a photo's size, so the slope over the largest photos, where it matters
+least, is given in addition to the slope over all. The plot is next to the JSON.
 
-Batches go through model.onnx, whose first dimension is free, on one thread and on two; beside them stand as many single
-photos, which two threads take one by one, as the service does it.
+Batches go through model.onnx, whose first dimension is free, on one thread and on two; for comparison, two threads take the
+same number of single photos one by one, as the service does.
 """
 
 import argparse
@@ -27,9 +27,9 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from app.inference.contract import load
-from app.inference.network import OnnxNetwork, import_onnxruntime
-from app.inference.predict import Wanted, predict
+from app.inference.networks.contract import load
+from app.inference.networks.engines import OnnxNetwork, import_onnxruntime
+from app.inference.predict import PredictOptions, predict
 
 ROOT = Path(__file__).parent.parent
 MEGAPIXELS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 49.9)
@@ -75,7 +75,7 @@ def main() -> None:
 
 def photos(kind: str) -> dict[float, bytes]:
     """One photograph at every size, grainy, since enlarging it left it without detail."""
-    original = Image.open(Path(skimage.data.data_dir) / "chelsea.png").convert("RGB")
+    original = Image.open(Path(skimage.data.__file__).parent / "chelsea.png").convert("RGB")
     made = {}
     for size in MEGAPIXELS:
         width, height = round((size * 1e6 * 4 / 3) ** 0.5), round((size * 1e6 * 3 / 4) ** 0.5)
@@ -90,8 +90,8 @@ def photos(kind: str) -> dict[float, bytes]:
 
 def by_size(network: OnnxNetwork, made: dict[float, bytes]) -> Points:
     """Milliseconds of an answer without feature maps, for each number of megapixels."""
-    wanted = Wanted("none")
-    return in_turns({size: lambda data=data: predict(data, network, wanted) for size, data in made.items()}, "size")  # type: ignore[misc]
+    options = PredictOptions("none")
+    return in_turns({size: lambda data=data: predict(data, network, options) for size, data in made.items()}, "size")  # type: ignore[misc]
 
 
 def by_stages(network: OnnxNetwork, data: bytes) -> Points:
@@ -100,18 +100,19 @@ def by_stages(network: OnnxNetwork, data: bytes) -> Points:
     random.Random(3).shuffle(names)  # noqa: S311  nothing secret
     works: dict[float, Callable[[], object]] = {}
     for count in range(1, len(names) + 1):
-        wanted = Wanted(stages=tuple(names[:count]))
-        works[count] = lambda wanted=wanted: predict(data, network, wanted)  # type: ignore[misc]
+        options = PredictOptions(stages=tuple(names[:count]))
+        works[count] = lambda options=options: predict(data, network, options)  # type: ignore[misc]
     return in_turns(works, "stages")
 
 
 def by_batch() -> dict[str, Points]:
     """Milliseconds until all photos of a batch are answered, each way of WAYS."""
     one, two = (_session(threads) for threads in (1, 2))
-    pixels = np.random.default_rng(0).uniform(0, 255, (max(BATCHES), 304, 304, 3)).astype(np.float32)
+    shape = (max(BATCHES), *load(ROOT / "model" / "cat").input_shape)
+    pixels = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
-    def alone(place: int) -> Any:
-        return one.run(["probabilities"], {"image": pixels[place : place + 1]})
+    def alone(index: int) -> Any:
+        return one.run(["probabilities"], {"image": pixels[index : index + 1]})
 
     with ThreadPoolExecutor(2) as pool:
         works: dict[tuple[str, int], Callable[[], object]] = {}
@@ -120,8 +121,8 @@ def by_batch() -> dict[str, Points]:
             works["one_thread", size] = lambda feed=feed: one.run(["probabilities"], feed)  # type: ignore[misc]
             works["two_threads", size] = lambda feed=feed: two.run(["probabilities"], feed)  # type: ignore[misc]
             works["in_parallel", size] = lambda size=size: list(pool.map(alone, range(size)))  # type: ignore[misc]
-        found = in_turns(works, "batch")
-    return {way: {size: found[way, size] for size in BATCHES} for way in WAYS}
+        times = in_turns(works, "batch")
+    return {way: {size: times[way, size] for size in BATCHES} for way in WAYS}
 
 
 def _session(threads: int) -> Any:

@@ -1,4 +1,4 @@
-"""How long hostile files take until they are refused, and how much memory: each decoded in a process of its own.
+"""How long hostile files take to be refused, and how much memory they cost; each is decoded in its own process.
 
 .venv/bin/python -m benchmarks.hostile --out benchmarks/hostile.json
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.clients import machine
-from tests.app.test_structure import hostile
+from tests.app.inference.hostile import hostile
 
 ROOT = Path(__file__).parent.parent
 TIMES = 5
@@ -23,38 +23,38 @@ from app.inference.decode import decode, prepare
 prepare()
 data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-said, times = "accepted", []
+outcome, times = "accepted", []
 for _ in range(int(sys.argv[1])):
     began = time.perf_counter()
     try:
         decode(data)
     except RequestError as error:
-        said = f"{error.status}"
+        outcome = f"{error.status}"
     times.append(1000 * (time.perf_counter() - began))
-print(said, statistics.median(times), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(outcome, statistics.median(times), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
 def main() -> None:
-    """Measure every file, print the table and write what came of it."""
+    """Measure every file, print the table and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    found = []
+    rows = []
     for name, data in hostile().items():
         command = [sys.executable, "-c", ONE, str(TIMES)]
         done = subprocess.run(command, input=data, cwd=ROOT, capture_output=True, check=True)  # noqa: S603  code of this file
-        said, milliseconds, kilobytes = done.stdout.decode().split()
-        found.append(
+        outcome, milliseconds, kilobytes = done.stdout.decode().split()
+        rows.append(
             {
                 "file": name,
                 "bytes": len(data),
-                "answer": said,
+                "answer": outcome,
                 "milliseconds": round(float(milliseconds), 2),
                 "megabytes": round(int(kilobytes) / 1024, 1),
             }
         )
-    result = {"machine": machine(), "times": TIMES, "files": found}
+    result = {"machine": machine(), "times": TIMES, "files": rows}
     print(table(result))
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
@@ -62,7 +62,7 @@ def main() -> None:
 
 def table(result: dict) -> str:
     """The result as a Markdown table."""
-    lines = ["| file | size | answer | until it is refused | memory |", "|---|---|---|---|---|"]
+    lines = ["| file | size | answer | time until refused | memory |", "|---|---|---|---|---|"]
     for one in result["files"]:
         size = f"{one['bytes'] / 1e6:.1f} MB" if one["bytes"] >= 100_000 else f"{one['bytes'] / 1000:.1f} kB"
         lines.append(

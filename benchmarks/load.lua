@@ -1,12 +1,12 @@
--- What wrk sends: the bodies of a folder, 0.body, 1.body, ..., in turn; after each answer a pause, if one is asked for.
+-- wrk sends the bodies in a folder, 0.body, 1.body, ..., in turn, and after each answer pauses for PAUSE_MS.
 -- wrk ... -s load.lua URL -- FOLDER PAUSE_MS "Content-Type: TYPE" ["NAME: VALUE" ...]
 local requests, count, turn, pause = {}, 0, 0, 0
 
 function init(arguments)
   pause = tonumber(arguments[2] or "0")
   local headers = {}
-  for place = 3, #arguments do
-    local name, value = arguments[place]:match("^(.-): (.*)$")
+  for index = 3, #arguments do
+    local name, value = arguments[index]:match("^(.-): (.*)$")
     headers[name] = value
   end
   while true do

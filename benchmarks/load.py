@@ -2,12 +2,12 @@
 
     .venv/bin/python -m benchmarks.load --out benchmarks/load.json
 
-The limit is what is left when everything is taken away but the work itself: decoding, resizing and the network in a tight
-loop on every core, without HTTP. The service answers `POST /predict?feature_maps=none` to wrk, which runs on the same
-cores. Limit and service take turns, so that a slow moment of the machine hits both; ratios are medians of each round's.
-Then h2load sends requests on time, whatever becomes of them, at a half, four fifths, twice and four times of what the
-service answered at most. Web photos are about 500x375 and 35 kB, phone photos 12 megapixels and 3 to 4 MB
-(benchmarks/photos.py). Both load generators are Debian packages: apt-get install wrk nghttp2-client.
+The limit is the throughput of the work alone: decoding, resizing and the network in a tight loop on every core, without
+HTTP. The service answers `POST /predict?feature_maps=none` to wrk, which runs on the same cores. Limit and service take
+turns, so that a slow moment of the machine affects both; ratios are medians over the rounds. Then h2load sends requests at
+fixed rates, whether they are answered or not: at half, four fifths, twice and four times the service's maximum. Web photos
+are about 500x375 and 35 kB, phone photos 12 megapixels and 3 to 4 MB (benchmarks/photos.py). Both load generators are Debian
+packages: apt-get install wrk nghttp2-client.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks.start import resident, start
 ROOT = Path(__file__).parent.parent
 CORES = len(os.sched_getaffinity(0))
 SATURATING = 4 * CORES
-"""Connections that always have a request waiting."""
+"""Connections that always have a request pending."""
 
 MIXES = {"web": photos.web, "phone": photos.phone}
 PATHS = {"bare": "/predict?feature_maps=none", "everything": "/predict?heatmap=true"}
@@ -37,30 +37,30 @@ LOADS = {"half": 0.5, "four_fifths": 0.8, "twice": 2.0, "four_times": 4.0}
 
 
 def main() -> None:
-    """Measure both mixes, print and write what came of it."""
+    """Measure both mixes, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=4)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     if missing():
         sys.exit(f"apt-get install {' '.join(missing())}")
     result = {
         "machine": f"{CORES} cores, {platform.machine()}",
-        "seconds": given.seconds,
-        "rounds": given.rounds,
+        "seconds": arguments.seconds,
+        "rounds": arguments.rounds,
         "mixes": {},
     }
     for mix, make in MIXES.items():
-        result["mixes"][mix] = measured(make(), given.seconds, given.rounds)
+        result["mixes"][mix] = measured(make(), arguments.seconds, arguments.rounds)
         print(mix, json.dumps(result["mixes"][mix]), flush=True)
     print(table(result))
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def measured(mix: list[bytes], seconds: int, rounds: int) -> dict:
-    """Limit and service in turns, one request at a time beside its work, and rates from too little to far too much."""
+    """Limit and service in turns, single requests beside their work alone, and fixed rates up to four times the peak."""
     bodies = [form(photo) for photo in mix]
     _, service, url = start()
 
@@ -98,21 +98,21 @@ def measured(mix: list[bytes], seconds: int, rounds: int) -> dict:
 
 
 def under(url: str, bodies: list[bytes], peak: float, share: float, seconds: int) -> dict:
-    """What becomes of requests that are sent at a share of `peak`; answers count while requests come and until the last."""
+    """The outcome of requests sent at a fraction of `peak`; answers count until the last one has arrived."""
     began = time.perf_counter()
-    found = at_rate(url + PATHS["bare"], bodies, FORM, peak * share, seconds)
+    report = at_rate(url + PATHS["bare"], bodies, FORM, peak * share, seconds)
     passed = time.perf_counter() - began
-    return found | {"of_peak": round(found["statuses"].get("200", 0) / passed / peak, 3)}
+    return report | {"of_peak": round(report["statuses"].get("200", 0) / passed / peak, 3)}
 
 
 def limit(mix: list[bytes], seconds: int) -> float:
-    """Photos a second that all cores together decode, resize and pass through the network, without HTTP."""
+    """Photos per second that all cores together decode, resize and run through the network, without HTTP."""
     with multiprocessing.get_context("spawn").Pool(CORES, initializer=_load) as pool:
         return sum(pool.starmap(_loop, [(mix, seconds)] * CORES, chunksize=1))
 
 
 def single(mix: list[bytes]) -> float:
-    """Milliseconds of the same work on one core while the others rest: the median over photos."""
+    """Milliseconds of the same work on one core while the others are idle: the median over photos."""
     with multiprocessing.get_context("spawn").Pool(1, initializer=_load) as pool:
         return pool.apply(_alone, (mix,))
 
@@ -121,13 +121,13 @@ _work: Callable[[bytes], object]
 
 
 def _load() -> None:
-    from app.inference.contract import load
-    from app.inference.network import OnnxNetwork
+    from app.inference.networks.contract import load
+    from app.inference.networks.engines import OnnxNetwork
     from app.inference.predict import read
 
     global _work
     network = OnnxNetwork(load(ROOT / "model" / "cat"))
-    _work = lambda photo: network.run(read(photo, network, 10**8)[1])  # noqa: E731  it is kept between calls
+    _work = lambda photo: network.run(read(photo, network, 10**8)[1])  # noqa: E731  stays in the worker between calls
 
 
 def _loop(mix: list[bytes], seconds: int) -> float:
@@ -169,14 +169,14 @@ def table(result: dict) -> str:
         "one request at a time, p50",
         lambda m: f"{m['alone']['p50_ms']:.1f} ms, {m['alone']['ratio']:.2f} times the work alone",
     )
-    for name, says in (("half", "half"), ("four_fifths", "four fifths")):
+    for name, words in (("half", "half"), ("four_fifths", "four fifths")):
         line(
-            f"at {says} of that rate: p50, p95, p99",
+            f"at {words} of that rate: p50, p95, p99",
             lambda m, name=name: " / ".join(f"{m['loads'][name][f'p{p}_ms']:.0f}" for p in (50, 95, 99)) + " ms",
         )
-    for name, says in (("twice", "twice"), ("four_times", "four times")):
+    for name, words in (("twice", "twice"), ("four_times", "four times")):
         line(
-            f"at {says} that rate: answered, of the peak; slowest 503; broken",
+            f"at {words} that rate: answered, of the peak; slowest 503; broken",
             lambda m, name=name: (
                 f"{m['loads'][name]['of_peak']:.2f}; {m['loads'][name]['slowest_refusal_ms'] or 0:.0f} ms;"
                 f" {m['loads'][name]['broken']}"

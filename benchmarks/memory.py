@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.memory --out benchmarks/memory.json
 
-wrk (a Debian package) sends web photos to `POST /predict` as it is called most, with all feature maps, eight at a time.
+wrk (a Debian package) sends web photos to `POST /predict` with its defaults, all feature maps included, eight at a time.
 """
 
 import argparse
@@ -25,16 +25,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--requests", type=int, default=10_000)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     bodies = [form(photo) for photo in photos.web()]
     _, service, url = start()
     try:
         seen = [(0, resident(service.pid))]
-        while seen[-1][0] < given.requests:
-            found = saturate(f"{url}/predict", bodies, FORM, CONNECTIONS, SECONDS)
-            if found["refused"] or found["broken"]:
-                raise SystemExit(f"not every photo was answered: {found}")
-            seen.append((seen[-1][0] + round(found["per_second"] * SECONDS), resident(service.pid)))
+        while seen[-1][0] < arguments.requests:
+            report = saturate(f"{url}/predict", bodies, FORM, CONNECTIONS, SECONDS)
+            if report["refused"] or report["broken"]:
+                raise SystemExit(f"not every photo was answered: {report}")
+            seen.append((seen[-1][0] + round(report["per_second"] * SECONDS), resident(service.pid)))
     finally:
         service.terminate()
         service.wait()
@@ -44,11 +44,11 @@ def main() -> None:
         "ready": round(seen[0][1], 1),
         "after": round(seen[-1][1], 1),
         "answered": seen[-1][0],
-        "growth_over_the_last_half": round(growth([value for count, value in seen if count >= given.requests / 2]), 1),
+        "growth_over_the_last_half": round(growth([value for count, value in seen if count >= arguments.requests / 2]), 1),
     }
     print(table(result))
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def growth(values: list[float]) -> float:

@@ -1,8 +1,8 @@
-"""How soon the page has an answer: from the drop of a photo of 500 kB to the number on the screen, in Debian's Chromium.
+"""How soon the page shows an answer: from dropping a photo of 500 kB to the number on the screen, in Debian's Chromium.
 
     .venv/bin/python -m benchmarks.page --out benchmarks/page.json
 
-The service runs in a process of its own on the same machine. The photo is scikit-image's cat, enlarged to 2 megapixels
+The service runs in its own process on the same machine. The photo is scikit-image's cat, enlarged to 2 megapixels
 and saved as a JPEG of about 500 kB. `first` is the very first photo of a fresh service in a fresh browser.
 """
 
@@ -27,7 +27,7 @@ RUNS = 15
 BYTES = 500_000
 PIXELS = (1740, 1157)
 
-# In the page: make the file first, then drop it and wait for the number; both acts of the same clock.
+# Runs in the page: creates the file, then drops it and waits for the number, timed by the page's clock.
 DROP = """async (data) => {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const transfer = new DataTransfer();
@@ -48,7 +48,7 @@ DROP = """async (data) => {
 
 
 def main() -> None:
-    """Drop the photo on the page RUNS times, print and write what came of it."""
+    """Drop the photo on the page RUNS times, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
     out = parser.parse_args().out
@@ -85,7 +85,11 @@ def main() -> None:
 
 def half_a_megabyte() -> bytes:
     """The largest JPEG of the enlarged cat that has at most BYTES."""
-    image = Image.open(Path(skimage.data.data_dir) / "chelsea.png").convert("RGB").resize(PIXELS, Image.Resampling.LANCZOS)
+    image = (
+        Image.open(Path(skimage.data.__file__).parent / "chelsea.png")
+        .convert("RGB")
+        .resize(PIXELS, Image.Resampling.LANCZOS)
+    )
     best = b""
     for quality in range(70, 100):
         buffer = io.BytesIO()

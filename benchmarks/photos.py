@@ -1,4 +1,4 @@
-"""The photos of the benchmarks, made from the photographs that scikit-image ships, so that anybody can make them again."""
+"""The photos of the benchmarks, made from the photographs that scikit-image ships, so that anyone can reproduce them."""
 
 import io
 from pathlib import Path
@@ -12,17 +12,17 @@ PHONE = (4000, 3000)  # 12 megapixels, and 3 to 5 MB
 
 
 def web() -> list[bytes]:
-    """JPEGs as they are found on the web."""
+    """JPEGs of a typical size for the web."""
     return [_jpeg(photograph, WEB, 82) for photograph in _photographs()]
 
 
 def phone() -> list[bytes]:
-    """JPEGs of the size that phones make. The photographs are enlarged; grain is added, since enlarging leaves none."""
+    """JPEGs of the size of phone photos. The photographs are enlarged, and grain is added, since enlarging removes it."""
     return [_jpeg(photograph, PHONE, 90, grain=25.0) for photograph in _photographs()]
 
 
 def _photographs() -> list[Image.Image]:
-    folder = Path(skimage.data.data_dir)
+    folder = Path(skimage.data.__file__).parent
     return [Image.open(folder / name).convert("RGB") for name in PHOTOGRAPHS if (folder / name).exists()]
 
 

@@ -3,8 +3,8 @@
     .peers/runtimes/bin/python -m benchmarks.precision --out benchmarks/precision.json
 
 Nothing here sees a validation set: ranges come from 256 photos that trained the network, and the answers are compared on
-the two twentieths of the photos that were held out of training (`training.dataset.split_of`). Compared are log odds of a
-cat with those of the float network, where a wrong answer is too rare to count: their standard deviation and mean over
+the two twentieths of the photos that were held out of training (`training.data.splits.split_of`). Compared are log odds of
+a cat with those of the float network, where a wrong answer is too rare to count: their standard deviation and mean over
 photos whose log odds are between -6 and 6, and how many answers change sides at a probability of 0.5. `--layers` also
 quantizes one layer at a time. Milliseconds a photo on one thread, the recipes in turns.
 """
@@ -35,9 +35,9 @@ def main() -> None:
     """Make the models, compare their answers, print and write what came of it."""
     parser = arguments(__doc__)
     parser.add_argument("--layers", action="store_true", help="also quantize each layer on its own")
-    given = parser.parse_args()
-    photos, source = trained(given), engines.SOURCE / "model.onnx"
-    held = held_out(given, PHOTOS)
+    options = parser.parse_args()
+    photos, source = trained(options), engines.SOURCE / "model.onnx"
+    held_out_photos = held_out(options, PHOTOS)
     model = onnx.load(source)
     seen = observe(model, photos)
     usual, halved = engines.usual(source, photos), engines.usual(source, photos, halved=True)
@@ -58,28 +58,28 @@ def main() -> None:
         trials[f"and the first {count} block{'s' * (count > 1)} in float"] = (careful(model, seen, recipe), {})
     files = {name: (engines.bare(made).SerializeToString(), entries) for name, (made, entries) in trials.items()}  # type: ignore[attr-defined]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        odds = {name: log_odds(pool, file, held) for name, file in files.items()}
-        single = one_at_a_time(pool, seen, held, odds["float"]) if given.layers else None
-    times = measured(files, held[:1].astype(np.float32))
-    result = machine() | {"rounds": ROUNDS, "ranges_from_photos": len(photos), "photos": len(held), "trials": {}}
+        odds = {name: log_odds(pool, file, held_out_photos) for name, file in files.items()}
+        single = one_at_a_time(pool, seen, held_out_photos, odds["float"]) if options.layers else None
+    times = measured(files, held_out_photos[:1].astype(np.float32))
+    result = machine() | {"rounds": ROUNDS, "ranges_from_photos": len(photos), "photos": len(held_out_photos), "trials": {}}
     for name in trials:
         result["trials"][name] = compared(odds[name], odds["float"]) | {
             "ms": round(times[name], 2),
             "of_float": round(times["float"] / times[name], 3),
         }
-    previous = json.loads(given.out.read_text()) if given.out and given.out.exists() else {}
-    result["layers"] = single if given.layers else previous.get("layers")
+    previous = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    result["layers"] = single if options.layers else previous.get("layers")
     print(table(result))
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def log_odds(pool: ProcessPoolExecutor, file: tuple[bytes, dict[str, str]], photos: np.ndarray) -> np.ndarray:
     """Of a cat, for each photo; two processes share them."""
     parts = np.array_split(photos, 2)
-    found = np.concatenate(list(pool.map(_answers, [file] * len(parts), parts)))
-    found = np.clip(found, 1e-7, 1 - 1e-7)
-    return np.log(found / (1 - found))
+    values = np.concatenate(list(pool.map(_answers, [file] * len(parts), parts)))
+    values = np.clip(values, 1e-7, 1 - 1e-7)
+    return np.log(values / (1 - values))
 
 
 def _answers(file: tuple[bytes, dict[str, str]], photos: np.ndarray) -> list[float]:
@@ -97,17 +97,17 @@ def compared(odds: np.ndarray, true: np.ndarray) -> dict[str, float | int]:
     }
 
 
-def one_at_a_time(pool: ProcessPoolExecutor, seen: dict, held: np.ndarray, true: np.ndarray) -> dict[str, float]:
+def one_at_a_time(pool: ProcessPoolExecutor, seen: dict, held_out_photos: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """The deviation that each layer causes when it alone computes with integers, the largest first."""
     model = onnx.load(engines.SOURCE / "model.onnx")
     names, near = list(layers(model)), np.flatnonzero(np.abs(true) < UNDECIDED - 1)[:SINGLE_PHOTOS]
-    found = {}
+    values = {}
     for name in names:
         if name not in (*HEAD, *BEGINNING):
             made = engines.bare(careful(model, seen, Recipe(frozenset(names) - {name})))
             file = (made.SerializeToString(), {})  # type: ignore[attr-defined]
-            found[name] = round(float((log_odds(pool, file, held[near]) - true[near]).std()), 4)
-    return dict(sorted(found.items(), key=lambda one: -one[1]))
+            values[name] = round(float((log_odds(pool, file, held_out_photos[near]) - true[near]).std()), 4)
+    return dict(sorted(values.items(), key=lambda one: -one[1]))
 
 
 def measured(files: dict[str, tuple[bytes, dict[str, str]]], tensor: np.ndarray) -> dict[str, float]:
@@ -120,13 +120,13 @@ def measured(files: dict[str, tuple[bytes, dict[str, str]]], tensor: np.ndarray)
             began = time.perf_counter()
             run(tensor)
             times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(found) * 1000 for name, found in times.items()}
+    return {name: statistics.median(values) * 1000 for name, values in times.items()}
 
 
 def table(result: dict) -> str:
     """The result as a Markdown table."""
     lines = [
-        "| recipe | deviation of the log odds | mean | answers that change | ms | times as fast |",
+        "| recipe | deviation of the log odds | mean | changed answers | ms | speedup |",
         "|---|---|---|---|---|---|",
     ]
     for name, one in result["trials"].items():

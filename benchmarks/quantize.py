@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 HEAD = ("evidence", "pooled", "scores", "probabilities")
-"""One score a place and what follows: next to no work, and every error in it reaches the answer."""
+"""One score a position and what follows: next to no work, and every error in it reaches the answer."""
 
 BEGINNING = ("normalize", "stem")
 LEVELS = 255
@@ -74,18 +74,18 @@ def blocks(model: onnx.ModelProto, last: int) -> frozenset[str]:
 def layers(model: onnx.ModelProto) -> dict[str, Layer]:
     """The convolutions by the name of what comes out of them, after their cut-off."""
     clips = {node.input[0]: node for node in model.graph.node if node.op_type == "Clip"}
-    found = {}
+    collected = {}
     for node in model.graph.node:
         if node.op_type == "Conv":
             clip = clips.get(node.output[0])
             group = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-            found[(clip or node).output[0]] = Layer(node, node.input[0], group > 1, clip)
-    return found
+            collected[(clip or node).output[0]] = Layer(node, node.input[0], group > 1, clip)
+    return collected
 
 
 def observe(model: onnx.ModelProto, photos: np.ndarray) -> dict[str, Seen]:
     """Run the network in float on photos, (n, height, width, 3) uint8, and describe every activation that is a picture."""
-    from app.inference.network import session
+    from app.inference.networks.engines import session
 
     every = onnx.ModelProto()
     every.CopyFrom(model)
@@ -100,11 +100,11 @@ def observe(model: onnx.ModelProto, photos: np.ndarray) -> dict[str, Seen]:
                 flat = values.reshape(values.shape[1], -1)
                 drawn = random.choice(flat.ravel(), SAMPLE)
                 rows.setdefault(name, []).append((flat.min(), flat.max(), flat.mean(axis=1), drawn))
-    found = {}
+    collected = {}
     for name, seen in rows.items():
         lows, highs, means, samples = zip(*seen, strict=True)
-        found[name] = Seen(float(min(lows)), float(max(highs)), np.mean(means, axis=0), np.concatenate(samples))
-    return found
+        collected[name] = Seen(float(min(lows)), float(max(highs)), np.mean(means, axis=0), np.concatenate(samples))
+    return collected
 
 
 def careful(model: onnx.ModelProto, seen: dict[str, Seen], recipe: Recipe) -> onnx.ModelProto:
@@ -207,8 +207,8 @@ class _Writer:
         made, read = {name for node in self.nodes for name in node.output}, {r for node in self.nodes for r in node.input}
         del result.graph.node[:], result.graph.initializer[:]
         result.graph.node.extend(self.nodes)
-        kept = [name for name in self.weights if name in read and name not in made]
-        result.graph.initializer.extend(numpy_helper.from_array(np.asarray(self.weights[name]), name) for name in kept)
+        unchanged = [name for name in self.weights if name in read and name not in made]
+        result.graph.initializer.extend(numpy_helper.from_array(np.asarray(self.weights[name]), name) for name in unchanged)
         onnx.checker.check_model(result)
         return result
 

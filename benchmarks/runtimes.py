@@ -30,11 +30,12 @@ from typing import Any
 import numpy as np
 
 from app.inference.decode import decode
+from app.inference.networks.contract import load
 from app.inference.tensor import to_pixels
 
 SETS = ("val-pets", "val-breeds", "val-objects", "val-wild", "catvnoncat-test")
 PACKAGES = ("onnxruntime", "openvino", "nncf", "ai-edge-litert", "tensorflow-cpu", "numpy")
-SIDE = 304
+SIDE = load(Path(__file__).parent.parent / "model" / "cat").input_shape[0]
 RANGES_FROM = 256
 ROUNDS, PASSES = 40, 2
 PARALLEL_ROUNDS, SECONDS = 9, 1.0
@@ -47,7 +48,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--accuracy", action="store_true", help="measure accuracy instead of time")
     parser.add_argument("--only", help="candidates separated by commas; with --accuracy, answers of others are remembered")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
         import ai_edge_litert  # noqa: F401  so that a missing package is named before minutes of work
         import nncf  # noqa: F401
@@ -57,21 +58,21 @@ def main() -> None:
         from benchmarks import engines
     except ImportError as error:
         sys.exit(f"{error}; see the top of benchmarks/runtimes.py for the environment that has all of them")
-    folder = given.cache / hashlib.sha256((engines.SOURCE / "model.onnx").read_bytes()).hexdigest()[:12]
-    engines.prepare(folder, trained(given))
-    names = given.only.split(",") if given.only else list(engines.CANDIDATES)
-    previous = json.loads(given.out.read_text()) if given.out and given.out.exists() else {}
+    folder = options.cache / hashlib.sha256((engines.SOURCE / "model.onnx").read_bytes()).hexdigest()[:12]
+    engines.prepare(folder, trained(options))
+    names = options.only.split(",") if options.only else list(engines.CANDIDATES)
+    previous = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     result = machine() | {"rounds": ROUNDS, "ranges_from_photos": RANGES_FROM}
     result |= {part: previous[part] for part in ("time", "accuracy") if part in previous}
-    if given.accuracy:
-        result["accuracy"] = accuracy(names, folder, given)
+    if options.accuracy:
+        result["accuracy"] = accuracy(names, folder, options)
     else:
         _, computes = engines.openvino(folder / "fp32.onnx", 1, "bf16")
         result["time"] = times(names, folder)
         result["openvino_bf16_computes_in"] = computes
     print(table(result))
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def times(names: list[str], folder: Path) -> dict[str, dict[str, float]]:
@@ -79,7 +80,7 @@ def times(names: list[str], folder: Path) -> dict[str, dict[str, float]]:
     from benchmarks import engines
 
     tensor = np.random.default_rng(0).uniform(0, 255, (1, SIDE, SIDE, 3)).astype(np.float32)
-    found: dict[str, dict[str, list[float]]] = {name: {"one": [], "two": [], "parallel": []} for name in names}
+    collected: dict[str, dict[str, list[float]]] = {name: {"one": [], "two": [], "parallel": []} for name in names}
     for key, threads in (("one", 1), ("two", 2)):
         runs = {name: engines.load(name, folder, threads) for name in names}
         for _ in range(ROUNDS):
@@ -88,15 +89,15 @@ def times(names: list[str], folder: Path) -> dict[str, dict[str, float]]:
                 for _ in range(PASSES):
                     began = time.perf_counter()
                     run(tensor)
-                    found[name][key].append((time.perf_counter() - began) * 1000)
+                    collected[name][key].append((time.perf_counter() - began) * 1000)
         del runs
     spawn = get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, spawn, _begin, (spawn.Barrier(PROCESSES), folder)) as pool:
         for _ in range(PARALLEL_ROUNDS):
             for name in names:
                 rates = list(pool.map(_rate, [name] * PROCESSES, [tensor] * PROCESSES))
-                found[name]["parallel"].append(sum(rates))
-    medians = {name: {key: statistics.median(values) for key, values in one.items()} for name, one in found.items()}
+                collected[name]["parallel"].append(sum(rates))
+    medians = {name: {key: statistics.median(values) for key, values in one.items()} for name, one in collected.items()}
     most = medians.get(SERVED, {}).get("parallel")
     return {
         name: {
@@ -134,30 +135,30 @@ def _rate(name: str, tensor: np.ndarray) -> float:
     return count / passed
 
 
-def accuracy(names: list[str], folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+def accuracy(names: list[str], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Wrong answers on each set at a probability of 0.5, and the distance from the float network's probabilities."""
     from benchmarks import engines
 
-    files = {name: _files(given.data / name) for name in SETS}
-    photos, true = pixels(given, [file for of_set in files.values() for file in of_set], "validation")
+    files = {name: _files(options.data / name) for name in SETS}
+    photos, true = pixels(options, [file for of_set in files.values() for file in of_set], "validation")
     sets = np.array([name for name, of_set in files.items() for _ in of_set])
     answers = {}
     for name, candidate in engines.CANDIDATES.items():
         if candidate.served:
             continue  # as that of the same name without the other outputs
-        kept = folder / f"answers-{name}.npy"
-        if name in names and not kept.exists():
+        cached = folder / f"answers-{name}.npy"
+        if name in names and not cached.exists():
             with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
                 parts = np.array_split(photos, PROCESSES)
-                np.save(kept, np.concatenate(list(pool.map(_answers, [name] * PROCESSES, [folder] * PROCESSES, parts))))
-        if kept.exists():
-            answers[name] = np.load(kept)
+                np.save(cached, np.concatenate(list(pool.map(_answers, [name] * PROCESSES, [folder] * PROCESSES, parts))))
+        if cached.exists():
+            answers[name] = np.load(cached)
     result: dict[str, Any] = {"photos": {name: len(of_set) for name, of_set in files.items()}, "candidates": {}}
-    for name, found in answers.items():
-        distance = np.abs(found - answers[REFERENCE])
+    for name, values in answers.items():
+        distance = np.abs(values - answers[REFERENCE])
         result["candidates"][name] = {
-            "wrong": {one: int(((found > 0.5) != true)[sets == one].sum()) for one in SETS},
-            "changed_sides": int(((found > 0.5) != (answers[REFERENCE] > 0.5)).sum()),
+            "wrong": {one: int(((values > 0.5) != true)[sets == one].sum()) for one in SETS},
+            "changed_sides": int(((values > 0.5) != (answers[REFERENCE] > 0.5)).sum()),
             "largest_difference": round(float(distance.max()), 4),
             "mean_difference": round(float(distance.mean()), 5),
         }
@@ -175,18 +176,18 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for kind in ("cat", "not_cat") for path in (folder / kind).iterdir() if path.is_file())
 
 
-def trained(given: argparse.Namespace) -> np.ndarray:
+def trained(options: argparse.Namespace) -> np.ndarray:
     """Photos that the network was trained on, (n, SIDE, SIDE, 3) uint8, drawn once."""
-    return pixels(given, _of_split(given.data, "train", RANGES_FROM), "trained")[0]
+    return pixels(options, _of_split(options.data, "train", RANGES_FROM), "trained")[0]
 
 
-def held_out(given: argparse.Namespace, count: int) -> np.ndarray:
+def held_out(options: argparse.Namespace, count: int) -> np.ndarray:
     """Photos of the same folder that it was not trained on."""
-    return pixels(given, _of_split(given.data, "validation calibration", count), f"held-out-{count}")[0]
+    return pixels(options, _of_split(options.data, "validation calibration", count), f"held-out-{count}")[0]
 
 
 def _of_split(data: Path, splits: str, count: int) -> list[Path]:
-    from training.dataset import split_of
+    from training.data.splits import split_of
 
     files = _files(data / "train")
     random.Random(5).shuffle(files)  # noqa: S311  nothing secret
@@ -197,11 +198,11 @@ def _of_split(data: Path, splits: str, count: int) -> list[Path]:
     return chosen
 
 
-def pixels(given: argparse.Namespace, files: list[Path], kept: str) -> tuple[np.ndarray, np.ndarray]:
+def pixels(options: argparse.Namespace, files: list[Path], cached: str) -> tuple[np.ndarray, np.ndarray]:
     """Photos as the service would see them, (n, SIDE, SIDE, 3) uint8, and whether each lies in a folder named cat."""
-    path = given.cache / f"{kept}.npy"
+    path = options.cache / f"{cached}.npy"
     if not path.exists():
-        given.cache.mkdir(parents=True, exist_ok=True)
+        options.cache.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
             np.save(path, np.stack(list(pool.map(_pixels, files, chunksize=32))))
     return np.load(path), np.array([file.parent.name == "cat" for file in files])
@@ -235,7 +236,7 @@ def table(result: dict) -> str:
 
     lines = []
     if "time" in result:
-        lines.append("| runtime | one thread, ms | two threads, ms | two processes, photos/s | of fp32 as served |")
+        lines.append("| runtime | one thread, ms | two threads, ms | two processes, photos/s | relative to fp32 as served |")
         lines.append("|---" * 5 + "|")
         for name, one in result["time"].items():
             candidate = CANDIDATES[name]

@@ -1,10 +1,10 @@
-"""How the service's throughput grows with the cores that it may use, and what of a request only one core can do.
+"""How throughput grows with the cores that the service may use, and how much of a request is limited to one core.
 
     .venv/bin/python -m benchmarks.scaling --out benchmarks/scaling.json
 
-The service is bound to one core, then to two (`taskset`), wrk runs on the same ones; the number of threads follows. The
-event loop is one thread, however many cores there are: its CPU time a request says how many photos a second one process
-can answer at most, and thus when a second process is due.
+The service is bound to one core, then to two (`taskset`), and wrk runs on the same ones; the number of threads follows. The
+event loop is one thread, however many cores there are: its CPU time per request limits how many photos one process can
+answer per second, and so shows when a second process is needed.
 """
 
 import argparse
@@ -28,22 +28,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seconds", type=int, default=10, help="of each measurement")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     result = {
         "machine": f"{len(cores)} cores, {platform.machine()}",
         "mixes": {
-            name: {str(n): on(cores[:n], make(), given.seconds) for n in range(1, len(cores) + 1)}
+            name: {str(n): on(cores[:n], make(), arguments.seconds) for n in range(1, len(cores) + 1)}
             for name, make in MIXES.items()
         },
     }
     print(table(result))
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def on(cores: list[int], mix: list[bytes], seconds: int) -> dict:
-    """Photos a second on these cores, and the CPU milliseconds a photo of the event loop and of the working threads."""
+    """Photos per second on these cores, and CPU milliseconds per photo of the event loop and of the worker threads."""
     everything = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # inherited by the service and by wrk
     try:
@@ -61,7 +61,7 @@ def on(cores: list[int], mix: list[bytes], seconds: int) -> dict:
     finally:
         os.sched_setaffinity(0, everything)
     count = sum(rates) * seconds
-    loop, working = ((after[place] - before[place]) / count for place in range(2))
+    loop, working = ((after[index] - before[index]) / count for index in range(2))
     return {
         "per_second": sorted(rates)[ROUNDS // 2],
         "loop_ms": round(loop, 2),
@@ -82,12 +82,12 @@ def spent(service: subprocess.Popen[bytes]) -> tuple[float, float]:
 def table(result: dict) -> str:
     """The result as a Markdown table."""
     lines = [
-        "| photos | cores | a second | of one core's | event loop, ms a photo | threads, ms a photo |",
+        "| photos | cores | photos per second | relative to one core | event loop, ms per photo | threads, ms per photo |",
         "|---|---|---|---|---|---|",
     ]
-    for name, found in result["mixes"].items():
-        for cores, one in found.items():
-            times = one["per_second"] / found["1"]["per_second"]
+    for name, per_cores in result["mixes"].items():
+        for cores, one in per_cores.items():
+            times = one["per_second"] / per_cores["1"]["per_second"]
             lines.append(
                 f"| {name} | {cores} | {one['per_second']:.1f} | {times:.2f} "
                 f"| {one['loop_ms']:.2f} | {one['working_ms']:.1f} |"

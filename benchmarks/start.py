@@ -1,8 +1,8 @@
-"""How fast the service is there: from `python -m app` to ready, beside a bare import of its packages; size of an answer.
+"""How fast the service starts: from `python -m app` to ready, and a bare import of its packages; also an answer's size.
 
     .venv/bin/python benchmarks/start.py
 
-Prints a table and writes benchmarks/start.json. One start goes before those that count: it compiles what Python then keeps.
+Prints a table and writes benchmarks/start.json. The first start is not counted: it compiles and caches Python's bytecode.
 """
 
 import json
@@ -24,7 +24,7 @@ RUNS = 9
 
 def main() -> None:
     """Start the service RUNS times, each beside a bare import, then ask it once."""
-    photo = (Path(skimage.data.data_dir) / "chelsea.png").read_bytes()
+    photo = (Path(skimage.data.__file__).parent / "chelsea.png").read_bytes()
     seconds, imports = [], []
     for run in range(-1, RUNS):
         importing_took = importing()
@@ -55,7 +55,7 @@ def start(folder: Path = ROOT) -> tuple[float, subprocess.Popen[bytes], str]:
     port = free_port()
     began = time.perf_counter()
     environment = compiling() | {"CATSCOPE_PORT": str(port)}
-    nowhere = subprocess.DEVNULL  # its log is written, as it is for users, but not between our lines
+    nowhere = subprocess.DEVNULL  # the service logs as it does for users, but not into our output
     process = subprocess.Popen([sys.executable, "-m", "app"], cwd=folder, env=environment, stdout=nowhere, stderr=nowhere)
     client = httpx2.Client()
     while True:
@@ -78,8 +78,8 @@ def free_port() -> int:
 
 
 def compiling() -> dict[str, str]:
-    """The environment, in which Python keeps what it compiled, as it does unless it is told not to: a first start compiles
-    every package anew, which takes longer than all the rest.
+    """The environment, with Python's bytecode cache on, as by default: a first start compiles every package, which takes
+    longer than everything else.
     """
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 

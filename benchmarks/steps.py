@@ -1,10 +1,10 @@
-"""Where the time of a request goes, step by step, before and after the work on it.
+"""Where the time of a request goes, step by step, before and after the work on performance.
 
     .venv/bin/python -m benchmarks.steps --before 8392e74 --out benchmarks/steps.json
 
-The service as it is and as it was at another revision (in a worktree of its own) take turns; each is asked one photo at a
-time, for the numbers that `/predict` tells in `timings_ms`. What is left of the time that a client waits is the rest: the
-connection, the form, the threads, the JSON. Under load, the CPU time of the process for a photo says what all that costs.
+The current service and another revision (in its own worktree) take turns. Each gets one photo at a time, and `/predict`
+reports the times of its steps in `timings_ms`; the remainder of the client's waiting time is the rest: the connection, the
+form, the threads, the JSON. Under load, the CPU time of the process per photo shows what all that costs.
 """
 
 import argparse
@@ -39,20 +39,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--before", required=True, help="the revision to compare with")
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", "--quiet", folder, given.before], check=True)  # noqa: S603
+        subprocess.run([*git, "add", "--detach", "--quiet", folder, arguments.before], check=True)  # noqa: S603
         try:
-            found = {
+            microseconds = {
                 what: measured(make(), path, {"before": Path(folder), "after": ROOT}) for what, (make, path) in ASKED.items()
             }
         finally:
             subprocess.run([*git, "remove", "--force", folder], check=True)  # noqa: S603
-    result = {"machine": f"{os.cpu_count()} cores, {platform.machine()}", "before": given.before, "microseconds": found}
+    result = {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "before": arguments.before,
+        "microseconds": microseconds,
+    }
     print(table(result))
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def measured(mix: list[bytes], path: str, folders: dict[str, Path]) -> dict[str, dict[str, int]]:
@@ -80,7 +84,7 @@ def measured(mix: list[bytes], path: str, folders: dict[str, Path]) -> dict[str,
 
 
 def one(url: str, path: str, body: bytes) -> dict[str, float]:
-    """Ask one photo on a connection of its own: milliseconds of the service's steps, of the rest, and of the whole."""
+    """Send one photo over its own connection: milliseconds of the service's steps, of the rest, and of the whole."""
     host, port = url.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port))
     connection.connect()
@@ -102,11 +106,11 @@ def table(result: dict) -> str:
     """The result as a Markdown table."""
     names = {"rest": "the rest: connection, form, threads, JSON", "whole": "what the client waits for"}
     names |= {"cpu": "CPU time of the process under load", "decode": "decode and resize", "feature_maps": "feature maps"}
-    lines = ["| what is asked | step | before, µs | after, µs |", "|---|---|---|---|"]
-    for what, found in result["microseconds"].items():
+    lines = ["| request | step | before, µs | after, µs |", "|---|---|---|---|"]
+    for what, measured in result["microseconds"].items():
         for step in STEPS:
-            if step in found["after"]:
-                before, after = found["before"][step], found["after"][step]
+            if step in measured["after"]:
+                before, after = measured["before"][step], measured["after"][step]
                 lines.append(f"| {what} | {names.get(step, step)} | {before:,} | {after:,} |")
     return "\n".join(lines)
 

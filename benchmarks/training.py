@@ -1,10 +1,10 @@
-"""Whether training waits for its photos: images a second of the input pipeline, of the step, and of both as a run has them.
+"""Whether training waits for its photos: images per second of the input pipeline, of the step, and of both together.
 
     .venv/bin/python -m benchmarks.training --data photos/train --out benchmarks/training.json
 
-What is measured are a recipe's own pieces: the batches of `training.views`, at the recipe's size and with whatever they
-prepare ahead, and `Devices.learn`. The three take turns, and what counts is the median of (both / step) over the rounds.
-`cat` has two phases, since its first epoch makes the scenes, with two larger networks to teach, that later epochs read.
+Measures the parts of the recipe itself: the batches of `training.fitting.views`, in their real size and with their
+prefetching, and `Devices.learn`. The three take turns; the result is the median of (both / step) over the rounds. `cat` has
+two phases: its first epoch composes the scenes and runs two larger networks as teachers; later epochs read the scenes.
 
 Where the step runs on the same cores, every CPU second of the pipeline is taken from it, overlapped or not: `most` is
 step / (step + pipeline) in CPU seconds, what is left for the step. With an accelerator the step leaves the cores to the
@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 
-from training import dataset
 from training.config import RECIPES
-from training.devices import Devices
-from training.frozen import in_chunks
-from training.train import compile_for, deterministic, start
-from training.views import Batch, Scenes
+from training.data import dataset
+from training.fitting.fit import compile_for, deterministic
+from training.fitting.frozen import in_chunks
+from training.fitting.views import Batch, Scenes
+from training.train import start
 
 PHOTOS = {"tutorial": 1400, "cat": 440}
 """Files of which the splits are made: an epoch must be longer than what is warmed up, timed and prepared ahead."""
@@ -66,26 +66,26 @@ PHASES = {
 
 @dataclass
 class Turns:
-    """Images a second, and CPU seconds an image, of every round."""
+    """Images per second and CPU seconds per image, for every round."""
 
     speed: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
     def add(self, images: int, wall: float, cpu: float) -> None:
-        """One turn more."""
+        """Add one turn."""
         self.speed.append(images / wall)
         self.cpu.append(cpu / images)
 
 
 def main() -> None:
-    """Measure every network, print and write what came of it."""
+    """Measure every network, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("photos/train"), help="folder that holds cat/ and not_cat/")
     parser.add_argument("--networks", nargs="+", choices=sorted(PHASES), default=list(PHASES))
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     started = time.perf_counter()
-    phases = [phase for name in given.networks for phase in measure(name, given.data)]
+    phases = [phase for name in arguments.networks for phase in measure(name, arguments.data)]
     result = {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "versions": {name: metadata.version(name) for name in PACKAGES},
@@ -94,13 +94,13 @@ def main() -> None:
         "phases": phases,
     }
     print(table(result))
-    if given.out:
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def measure(name: str, data: Path) -> Iterator[dict[str, Any]]:
-    """What each phase of one network's recipe comes to."""
-    recipe, devices = RECIPES[name], Devices()
+    """The result of each phase of one network's recipe."""
+    recipe = RECIPES[name]
     deterministic(recipe.seed)
     with tempfile.TemporaryDirectory() as folder:
         network, views, side = start(recipe, Path(folder) / "kept")
@@ -111,32 +111,30 @@ def measure(name: str, data: Path) -> Iterator[dict[str, Any]]:
         if isinstance(views, Scenes):
             views.recipe = replace(recipe, scenes=2)  # those of epoch 2 are made anew whenever they are asked for
         for phase in PHASES[name]:
-            turns = alternate(phase, lambda phase=phase: views.batches(split, phase.epoch), same, network, devices)
-            found = {"network": name, "phase": phase.name, "side": side, "batch_size": recipe.batch_size}
-            found |= summary(phase, turns)
+            turns = alternate(phase, lambda phase=phase: views.batches(split, phase.epoch), same, network)
+            row = {"network": name, "phase": phase.name, "side": side, "batch_size": recipe.batch_size}
+            row |= summary(phase, turns)
             if isinstance(views, Scenes) and phase.epoch > 1:
-                found["composed_without_networks_images_per_s"] = composed(views, split)
-            yield found
+                row["composed_without_networks_images_per_s"] = composed(views, split)
+            yield row
 
 
 def sample(data: Path, count: int, folder: Path) -> Path:
     """A folder with links to `count` of the photos below `data`, as many of either class, spread over all of them."""
     files = dataset.photos(data)
     for label, name in enumerate(dataset.CLASSES):
-        own = [path for path, said in files if said == label]
+        own = [path for path, photo_label in files if photo_label == label]
         (folder / name).mkdir(parents=True)
-        for place in np.unique(np.linspace(0, len(own) - 1, count // 2).astype(int)):
-            (folder / name / own[place].name).symlink_to(own[place].resolve())
+        for index in np.unique(np.linspace(0, len(own) - 1, count // 2).astype(int)):
+            (folder / name / own[index].name).symlink_to(own[index].resolve())
     return folder
 
 
-def alternate(
-    phase: Phase, batches: Callable[[], Generator[Batch]], same: Batch, network: Any, devices: Devices
-) -> dict[str, Turns]:
+def alternate(phase: Phase, batches: Callable[[], Generator[Batch]], same: Batch, network: Any) -> dict[str, Turns]:
     """The pipeline alone, the step alone on the batch `same`, and both, in turns."""
 
     def learn(batch: Batch) -> None:
-        devices.learn(network, batch)
+        network.train_on_batch(batch.inputs, batch.targets, batch.weights)
 
     def fixed() -> Generator[Batch]:
         while True:
@@ -192,7 +190,7 @@ def composed(views: Scenes, split: dataset.Split) -> float:
 def table(result: dict[str, Any]) -> str:
     """The result as a Markdown table."""
     lines = [
-        "| network | phase | pipeline | step | both | CPU ms an image, pipeline + step | both / step | at most |",
+        "| network | phase | pipeline | step | both | CPU ms per image, pipeline + step | both / step | at most |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in result["phases"]:

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Replaces the replicas behind the proxy, one after another, by new ones: with the image and the settings as they are now.
+# Replaces the replicas behind the proxy one at a time by new ones with the current image and settings.
 #
 #   deploy/rolling-restart.sh
 #
-# There is one more of them meanwhile, never one less. The first that is not ready within WAIT_S seconds is taken away again,
-# and the rest of the old ones stay.
+# Meanwhile there is one replica more, never one less. If a new one is not ready within WAIT_S seconds, it is removed, and the
+# remaining old ones stay.
 set -eu
 cd "$(dirname "$0")/.."
 wait_s=${WAIT_S:-120}
@@ -17,7 +17,7 @@ u.build_opener(u.ProxyHandler({})).open('http://localhost:8000/health/ready', ti
 }
 
 old=$(replicas)
-[ -n "$old" ] || { echo "there are no replicas; docker compose --profile scale up starts some" >&2; exit 1; }
+[ -n "$old" ] || { echo "there are no replicas; start some with docker compose --profile scale up" >&2; exit 1; }
 count=$(echo "$old" | wc -l)
 
 for replica in $old; do
@@ -31,7 +31,7 @@ for replica in $old; do
   waited=0
   until is_ready "$new"; do
     if [ "$waited" -ge "$wait_s" ]; then
-      echo "the new replica is not ready after $wait_s s; these are its last words:" >&2
+      echo "the new replica is not ready after $wait_s s; its last log lines are:" >&2
       docker logs --tail 20 "$new" >&2
       docker rm -f "$new" >/dev/null
       exit 1
@@ -39,7 +39,7 @@ for replica in $old; do
     sleep 1
     waited=$((waited + 1))
   done
-  sleep 2  # the proxy looks for new ones every second, and asks them whether they are ready
-  docker stop "$replica" >/dev/null  # what is under way is finished
+  sleep 2  # the proxy looks for new replicas and checks their readiness every second
+  docker stop "$replica" >/dev/null  # finishes the requests in progress
   docker rm "$replica" >/dev/null
 done

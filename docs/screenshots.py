@@ -1,4 +1,4 @@
-"""A photo comes in on the page; the pictures of the page in the README and in docs/ go out.
+"""A photo comes in on the page; the pictures of the page in docs/ go out.
 
     .venv/bin/python -m docs.screenshots
 
@@ -15,11 +15,11 @@ from benchmarks.start import start
 
 ROOT = Path(__file__).parent.parent
 CAT = ROOT / "app" / "web" / "samples" / "chelsea.jpg"
-PLACE = "#network=tutorial&stage=block2_conv&channel=14&row=20&column=17"
+POSITION = "#network=tutorial&stage=block2_conv&channel=14&row=20&column=17"
 
 
 def main() -> None:
-    """Take all pictures: the first sight, a stage down to its sum, the guises, and a phone in the dark."""
+    """Take all pictures: the answer, one stage down to its sum, the guises, and the answer on a phone in dark mode."""
     _, service, url = start()
     try:
         with sync_playwright() as playwright:
@@ -29,7 +29,7 @@ def main() -> None:
             page = opened(chromium, url, width=1240, height=860)
             save(page, "page.png")
             save(page.locator("#why"), "guises.png")
-            save(opened(chromium, url + "/" + PLACE, width=1240, height=860).locator("#stage"), "walk.png")
+            save(opened(chromium, url + "/" + POSITION, width=1240, height=860).locator("#stage"), "walk.png")
             save(opened(chromium, url, width=390, height=844, color_scheme="dark"), "phone.png")
             chromium.close()
     finally:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def opened(chromium: Browser, url: str, width: int, height: int, **options: str) -> Page:
-    """The page with everything about the cat answered, scrolled to its beginning."""
+    """The page with everything about the cat answered, scrolled to the top."""
     page = chromium.new_page(viewport={"width": width, "height": height}, **options)
     page.goto(url)
     expect(page.locator("#network option").first).to_be_attached()
@@ -50,10 +50,10 @@ def opened(chromium: Browser, url: str, width: int, height: int, **options: str)
     return page
 
 
-def save(seen: Page | Locator, name: str) -> None:
-    """Write what is seen, in 256 colours, which are enough for these pictures and a third of the bytes."""
+def save(target: Page | Locator, name: str) -> None:
+    """Write a screenshot in 256 colours: enough for these pictures, at a third of the bytes."""
     path = ROOT / "docs" / name
-    seen.screenshot(path=path)
+    target.screenshot(path=path)
     Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 

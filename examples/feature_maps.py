@@ -1,9 +1,9 @@
-"""A photo comes in; a picture of what every stage of a network made of it goes out, its strongest channels side by side.
+"""Draws the strongest channels of every stage of a network for a photo, side by side.
 
     pip install httpx matplotlib
     python examples/feature_maps.py cat.jpg --network tutorial --out feature_maps.png
 
-The arrays are the very numbers that the network computed: POST /feature-maps sends them as `numpy.load` reads them.
+The arrays hold exactly the values that the network computed: POST /feature-maps returns them in the format of `numpy.load`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import httpx
 import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")  # into a file, without a screen
+matplotlib.use("Agg")  # draws to a file, without a display
 from matplotlib import pyplot
 
 CHANNELS = 8
@@ -31,7 +31,7 @@ def feature_maps(url: str, photo: Path, network: str, key: str) -> tuple[float, 
         timeout=30,
     )
     if answer.is_error:
-        raise ValueError(answer.text)  # a problem, which says what was sent and what is accepted
+        raise ValueError(answer.text)  # problem JSON, which says what was sent and what is accepted
     with np.load(io.BytesIO(answer.content)) as arrays:
         return float(answer.headers["X-Probability-Cat"]), dict(arrays)
 
@@ -43,8 +43,8 @@ def strongest(stage: np.ndarray) -> list[int]:
 
 
 def draw(title: str, stages: dict[str, np.ndarray], out: Path) -> None:
-    """Write a picture with a row for each stage. All of a row share one scale of colours: from black, which is zero, where
-    nothing is negative, and otherwise from blue over white, which is zero, to red.
+    """Write a picture with one row per stage. The channels in a row share a colour scale: from black at zero if no value is
+    negative, otherwise from blue through white at zero to red.
     """
     height = len(stages) * 1.5 + 0.5  # inches
     figure, rows = pyplot.subplots(len(stages), CHANNELS, figsize=(CHANNELS * 1.4, height), squeeze=False)
@@ -62,25 +62,25 @@ def draw(title: str, stages: dict[str, np.ndarray], out: Path) -> None:
 
 
 def main() -> int:
-    """Draw one photo's feature maps, and say which channels were drawn."""
+    """Draw one photo's feature maps and print which channels are shown."""
     parser = argparse.ArgumentParser(description="What does the network see in this photo?")
     parser.add_argument("photo", nargs="?", type=Path, default=Path(__file__).with_name("chelsea.png"))
     parser.add_argument("--network", default="tutorial")
     parser.add_argument("--out", type=Path, default=Path("feature_maps.png"))
     parser.add_argument("--url", default="http://localhost:8000")
-    parser.add_argument("--key", default="", help="an API key, where the service asks for one")
-    asked = parser.parse_args()
+    parser.add_argument("--key", default="", help="an API key, if the service requires one")
+    arguments = parser.parse_args()
     try:
-        cat, stages = feature_maps(asked.url, asked.photo, asked.network, asked.key)
-        pictures = {name: stage for name, stage in stages.items() if stage.ndim == 3}  # the others are rows of numbers
+        cat, stages = feature_maps(arguments.url, arguments.photo, arguments.network, arguments.key)
+        pictures = {name: stage for name, stage in stages.items() if stage.ndim == 3}  # the others are vectors
         if not pictures:
-            raise ValueError(f"No stage of {asked.network} is a picture.")
+            raise ValueError(f"No stage of {arguments.network} is a picture.")
     except (OSError, ValueError, httpx.HTTPError) as error:
         print(error, file=sys.stderr)
         return 1
     for name, stage in pictures.items():
         print(name, "x".join(map(str, stage.shape)), "strongest:", *strongest(stage))
-    draw(f"{asked.photo.name}: a cat with probability {cat:.4f}", pictures, asked.out)
+    draw(f"{arguments.photo.name}: a cat with probability {cat:.4f}", pictures, arguments.out)
     return 0
 
 

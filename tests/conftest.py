@@ -1,17 +1,21 @@
 """Real photos, a folder of them, and a network that was exported the real way but never trained."""
 
+import collections
 import contextlib
 import hashlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx2
@@ -19,10 +23,26 @@ import numpy as np
 import pytest
 import skimage.data
 from fastapi.testclient import TestClient
+from filelock import FileLock
 from PIL import Image
 
+from tests import slow
+
 ROOT = Path(__file__).parent.parent
-CHELSEA = Path(skimage.data.data_dir) / "chelsea.png"
+CHELSEA = Path(skimage.data.__file__).parent / "chelsea.png"
+COMMAND = (sys.executable, "-m", "app")
+"""Starts the service."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not item.nodeid.endswith(item.name):  # schemathesis gives all operations of a test its bare name
+            item._id = item.parent.id.child(item.name)
+    ids = collections.Counter(item.nodeid for item in items)
+    twice = [nodeid for nodeid, count in ids.items() if count > 1]
+    if twice:
+        raise pytest.UsageError(f"pytest-xdist would run only one of the tests called {twice[0]}")
+    slow.mark(items)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +52,7 @@ def cat_photo() -> bytes:
 
 @pytest.fixture(scope="session")
 def described(cat_photo: bytes) -> dict[str, object]:
-    """What every answer says of that photo."""
+    """What every answer says about that photo."""
     return {
         "width": 451,
         "height": 300,
@@ -50,8 +70,21 @@ def cat_image() -> Image.Image:
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     out = io.BytesIO()
-    image.save(out, kind, **options)
+    if kind == "HEIC":  # the service's own reader cannot write, and Pillow knows neither
+        import pillow_heif
+
+        pillow_heif.from_pillow(image).save(out, **{"quality": 90} | options)
+    else:
+        image.save(out, kind, **options)
     return out.getvalue()
+
+
+@pytest.fixture(scope="session")
+def no_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text file that is called a photo."""
+    path = tmp_path_factory.mktemp("examples") / "no photo.jpg"
+    path.write_text("no photo")
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +95,7 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = {"cat": ["chelsea.png"], "not_cat": ["astronaut.png", "coffee.png", "rocket.jpg"]}
     for label, names in sources.items():
         (folder / label).mkdir()
-        images = [Image.open(Path(skimage.data.data_dir) / name).convert("RGB") for name in names]
+        images = [Image.open(Path(skimage.data.__file__).parent / name).convert("RGB") for name in names]
         for number in range(60):
             image = images[number % len(images)]
             side = int(random.integers(120, 260))
@@ -75,12 +108,15 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory, photo_folder: Path) -> Path:
     """model/ with `tutorial` and `dense`, exported the real way, with random weights from a fixed seed."""
+    return shared(tmp_path_factory, "model", lambda folder: export_untrained(folder, photo_folder))
+
+
+def export_untrained(folder: Path, photo_folder: Path) -> None:
     import keras
 
     from training.export import export
     from training.networks import build
 
-    folder = tmp_path_factory.mktemp("model")
     keras.utils.set_random_seed(5)
     for name in ("tutorial", "dense"):
         (folder / name).mkdir()
@@ -88,7 +124,21 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory, photo_folder: Path) -> P
         history = {"network": name, "version": "0.0.1", "calibration": {"band": {"low": 0.3, "high": 0.7}}}
         (folder / name / "history.json").write_text(json.dumps(history))
         export(folder / name, photo_folder, count=4)
-    return folder
+
+
+def shared(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], None]) -> Path:
+    """A folder that is filled once a run: pytest-xdist's workers wait for the first of them and then use the same one."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = factory.mktemp(name)
+        fill(folder)
+        return folder
+    common = factory.getbasetemp().parent
+    with FileLock(common / f"{name}.lock"):
+        if not (common / name).exists():
+            unfinished = factory.mktemp(name)
+            fill(unfinished)
+            unfinished.rename(common / name)
+    return common / name
 
 
 @pytest.fixture(scope="session")
@@ -108,10 +158,24 @@ def ready_client(model_dir: Path, **settings: object) -> TestClient:
 
 
 @contextmanager
+def listening(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of an HTTP server of this process that answers with `handler`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
 def serving(
     *command: str, folder: Path = ROOT, timeout_s: float = 60, **settings: object
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process of its own that serves on a free port: the process and its address, once it is ready."""
+    """A separate process that serves on a free port: the process and its address, once it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -134,22 +198,32 @@ def serving(
         yield process, url
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # make starts Python as a child of its own
+            os.killpg(process.pid, signal.SIGKILL)  # make starts Python as a child process
         process.wait()
         process.stderr.close()
 
 
+def accepts(url: str) -> bool:
+    try:
+        socket.create_connection(url[7:].split(":")).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def environment(**settings: object) -> dict[str, str]:
     """This process's environment, with these settings and no other."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CATSCOPE_")}
-    return kept | {f"CATSCOPE_{name.upper()}": str(value) for name, value in settings.items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CATSCOPE_")}
+    return inherited | {f"CATSCOPE_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def command(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    """What `python -m app` printed and how it ended, with these settings and no other."""
+    """What `python -m app` printed and how it ended, with these settings and no other; it listens on a free port unless one
+    is given, since whoever runs the tests may have `make serve` running beside them.
+    """
     return subprocess.run(
         [sys.executable, "-m", "app", *map(str, arguments)],
-        env=environment(**settings),
+        env=environment(**{"port": 0} | settings),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -158,16 +232,30 @@ def command(*arguments: object, **settings: object) -> subprocess.CompletedProce
     )
 
 
-def environment_of(requirements: str, place: Path, *options: str) -> Path:
-    """Python of an environment of its own at `place` with what that file of requirements/ pins, made anew when it has changed."""
-    wanted, stamp = (ROOT / "requirements" / requirements).read_text(), place / "installed.txt"
-    found = place / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-        install = [found, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", *options, "-r"]
+TENSORFLOW_LINE = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[IWEF]\d{4} \d\d:\d\d:\d\d|WARNING: All log messages before absl|oneDNN|To enable the following instructions"
+)
+
+
+def own_lines(stderr: str) -> list[str]:
+    """A command's own lines, without those that TensorFlow and oneDNN add on some CPUs (with AVX-512 or VNNI, and
+    before absl is initialised, so that TF_CPP_MIN_LOG_LEVEL does not silence them).
+    """
+    return [line for line in stderr.splitlines() if not TENSORFLOW_LINE.match(line)]
+
+
+def environment_of(requirements: str, folder: Path, *options: str, base: str | Path = sys.executable) -> Path:
+    """Python of an environment of its own in `folder`, made by `base`, with the pins of that requirements file, rebuilt when it
+    changes.
+    """
+    pins, stamp = (ROOT / "requirements" / requirements).read_text(), folder / "installed.txt"
+    python = folder / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != pins:
+        subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
+        install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", *options, "-r"]
         subprocess.run([*install, ROOT / "requirements" / requirements], check=True)
-        stamp.write_text(wanted)
-    return found
+        stamp.write_text(pins)
+    return python
 
 
 def sha256(data: bytes) -> str:

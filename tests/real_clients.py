@@ -1,4 +1,4 @@
-"""The clients that people have already ask a service that runs; run by tests/test_clients.py in an environment of their own.
+"""Existing clients send requests to a running service; run by tests/test_clients.py in an environment of their own.
 
 python real_clients.py hub|triton|kserve URL PHOTO.png EXPECTED.npz
 """
@@ -21,25 +21,25 @@ def raised(kind: type, ask: Callable[[], object]) -> Any:
 
 
 def hub(url: str, photo: str, expected: dict[str, np.ndarray]) -> None:
-    """Hugging Face's InferenceClient classifies a photo: a path, its bytes, the likelier label alone, and what is no photo."""
+    """Hugging Face's InferenceClient classifies a photo: a path, its bytes, the likelier label alone, and junk."""
     from huggingface_hub import InferenceClient
     from huggingface_hub.errors import HfHubHTTPError
 
-    asking = InferenceClient(model=f"{url}/classify")
+    client = InferenceClient(model=f"{url}/classify")
     with open(photo, "rb") as file:
         data = file.read()
     scores = {"cat": expected["scores"][0], "not_cat": expected["scores"][1]}
-    for given in (photo, data):
-        said = asking.image_classification(given)
-        assert {one.label: one.score for one in said} == scores
-        assert said[0].score >= said[1].score
-    (one,) = asking.image_classification(data, top_k=1)
+    for photo_input in (photo, data):
+        labels = client.image_classification(photo_input)
+        assert {one.label: one.score for one in labels} == scores
+        assert labels[0].score >= labels[1].score
+    (one,) = client.image_classification(data, top_k=1)
     assert one.score == max(scores.values())
-    assert raised(HfHubHTTPError, lambda: asking.image_classification(b"junk")).response.status_code == 415
+    assert raised(HfHubHTTPError, lambda: client.image_classification(b"junk")).response.status_code == 415
 
 
 def triton(url: str, photo: str, expected: dict[str, np.ndarray]) -> None:
-    """Triton's HTTP client reads metadata and any stage, in binary and in JSON, and shows what is wrong."""
+    """Triton's HTTP client reads metadata and any stage, in binary and in JSON, and reports errors."""
     import tritonclient.http as client
     from tritonclient.utils import InferenceServerException
 
@@ -50,13 +50,13 @@ def triton(url: str, photo: str, expected: dict[str, np.ndarray]) -> None:
         assert asking.is_model_ready("tutorial")
         assert not asking.is_model_ready("lion")
         assert asking.get_server_metadata()["name"] == "catscope"
-        (sent,) = asking.get_model_metadata("tutorial")["inputs"]
+        (image_input,) = asking.get_model_metadata("tutorial")["inputs"]
         for binary in (True, False):
-            image = client.InferInput(sent["name"], list(tensor.shape), sent["datatype"])
+            image = client.InferInput(image_input["name"], list(tensor.shape), image_input["datatype"])
             image.set_data_from_numpy(tensor, binary_data=binary)
             names = ("block1_relu", "probabilities")
-            wanted = [client.InferRequestedOutput(name, binary_data=binary) for name in names]
-            answer = asking.infer("tutorial", [image], outputs=wanted, request_id="seven")
+            requested = [client.InferRequestedOutput(name, binary_data=binary) for name in names]
+            answer = asking.infer("tutorial", [image], outputs=requested, request_id="seven")
             for name in names:
                 assert np.array_equal(answer.as_numpy(name)[0], expected[name]), name
             assert answer.get_response()["id"] == "seven"
@@ -82,15 +82,15 @@ def kserve(url: str, photo: str, expected: dict[str, np.ndarray]) -> None:
             image.set_data_from_numpy(tensor, binary_data=binary)
             request = InferRequest(model_name="tutorial", infer_inputs=[image])
             answer = await asking.infer(url, request, model_name="tutorial")
-            found = {output.name: output.as_numpy() for output in answer.outputs}
+            outputs = {output.name: output.as_numpy() for output in answer.outputs}
             for name in ("block1_relu", "probabilities"):
-                assert np.array_equal(found[name][0], expected[name]), name
+                assert np.array_equal(outputs[name][0], expected[name]), name
         await asking.close()
 
     asyncio.run(ask())
 
 
 if __name__ == "__main__":
-    which, address, path, numbers = sys.argv[1:]
+    client_name, address, path, numbers = sys.argv[1:]
     with np.load(numbers) as arrays:
-        {"hub": hub, "triton": triton, "kserve": kserve}[which](address, path, dict(arrays))
+        {"hub": hub, "triton": triton, "kserve": kserve}[client_name](address, path, dict(arrays))

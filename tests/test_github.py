@@ -1,4 +1,4 @@
-"""What GitHub and pre-commit read is what they accept, and calls what there is."""
+"""GitHub and pre-commit accept what they read, and it calls commands that exist."""
 
 import re
 import subprocess
@@ -27,19 +27,19 @@ def checked(schema: str, *paths: Path) -> subprocess.CompletedProcess[str]:
 
 
 def strings(node: object) -> bool:
-    """Whether every option of every list in a form is a string, as GitHub's YAML reads it: `- Yes` is none."""
+    """Whether every option of every list in a form is a string, as GitHub's YAML reads it: `- Yes` is not."""
     if isinstance(node, dict):
         return all(isinstance(one, str) for one in node.get("options", [])) and all(map(strings, node.values()))
     return not isinstance(node, list) or all(map(strings, node))
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_a_file_is_what_githubs_schema_says(schema):
-    ended = checked(schema, *SCHEMAS[schema])
-    assert ended.returncode == 0, ended.stdout
+def test_a_file_fits_githubs_schema(schema):
+    result = checked(schema, *SCHEMAS[schema])
+    assert result.returncode == 0, result.stdout
 
 
-def test_the_schema_finds_a_field_of_a_form_that_there_is_not(tmp_path):
+def test_the_schema_rejects_an_unknown_field_of_a_form(tmp_path):
     spoilt = tmp_path / "bug.yml"
     spoilt.write_text((GITHUB / "ISSUE_TEMPLATE" / "bug.yml").read_text().replace("type: dropdown", "type: dropup"))
     assert checked("github-issue-forms", spoilt).returncode == 1
@@ -52,7 +52,7 @@ def test_every_option_of_a_form_is_a_string(form):
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.stem)
-def test_a_workflow_may_only_read_and_runs_commands_that_people_run(workflow):
+def test_a_workflow_may_only_read_and_runs_the_commands_of_the_makefile(workflow):
     described = yaml.safe_load(workflow.read_text())
     assert described["permissions"] == {"contents": "read"}
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.M))
@@ -67,11 +67,15 @@ def test_pre_commit_accepts_its_configuration():
 
 
 def test_pre_commit_runs_what_make_check_runs_with_the_same_tools():
-    recipe = re.search(r"^check:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.M)[1]
-    wanted = [line.strip().removesuffix(" .").replace("$(RUN)", ".venv/bin/python") for line in recipe.splitlines()]
+    needs, recipe = re.search(r"^check: (.*?)  ## .*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.M).groups()
+    assert needs == "$(VENV)/.dev check-js"
+    expected = [line.strip().removesuffix(" .").replace("$(RUN)", ".venv/bin/python") for line in recipe.splitlines()]
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert local["repo"] == "local"
-    assert [hook["entry"].removesuffix(" --force-exclude") for hook in local["hooks"]] == wanted
+    assert [hook["entry"].removesuffix(" --force-exclude") for hook in local["hooks"]] == [
+        *expected,
+        "make --no-print-directory check-js",
+    ]
 
 
 def test_every_link_of_the_security_policy_leads_somewhere():

@@ -3,8 +3,8 @@
     python -m training.export model/tutorial --data photos
     python -m training.export flowers.keras --out model/flowers --classes daisy rose tulip --data photos
 
-The second line brings a network that was trained elsewhere, see `training.plain`. The export is compared with Keras, stage
-by stage, on real photos below --data, and is not written when it differs.
+The second line imports a network that was trained elsewhere, see `training.importing.keras_import`. The export is compared
+with Keras, stage by stage, on real photos below --data, and is not written when it differs.
 """
 
 import hashlib
@@ -19,22 +19,26 @@ import keras
 import numpy as np
 from keras import layers
 
-from app.errors import CatscopeError
-from app.inference.contract import Stage, name_of
-from app.inference.decode import decode
-from app.inference.network import session
-from app.inference.pooling import LogMeanExpPooling2D
-from app.inference.taps import with_outputs
-from app.inference.tensor import to_tensor
-from training import onnx_graph, plain
-from training.checkpoint import replace
-from training.config import CLASSES, check_classes
-from training.dataset import photos
-from training.errors import Parser, TrainingError, run
+from app.inference.networks.contract import Stage, name_of
+from app.inference.networks.engines import session
+from app.inference.networks.onnx_file import with_outputs
+from app.inference.networks.pooling import LogMeanExpPooling2D
+from training.config import CLASSES
+from training.data.samples import samples
+from training.errors import Parser, TrainingError, run, version
+from training.fitting.checkpoint import replace
+from training.importing import onnx_graph
+from training.importing.brought import TOLERANCE, bring
+from training.importing.colours import PREPROCESSED
 
-TOLERANCE = 1e-4
-"""Largest difference between Keras and the export: of any value in any stage, as a fraction of the stage's largest value
-or of 1, whichever is more; probabilities are thus compared as they are."""
+SUFFIXES = (".keras", ".h5", ".hdf5")
+"""Of networks that were trained elsewhere; other files are looked at too, and refused by name."""
+
+AXES = {
+    "shape": "height, width, channels",
+    "model.onnx": {"image": "n, height, width, channels", "stages": "n, channels, height, width"},
+}
+"""In which order the contract and the ONNX file have a picture's axes; the service turns the file's."""
 
 KINDS: dict[type, str] = {
     layers.Rescaling: "rescaling",
@@ -47,7 +51,11 @@ KINDS: dict[type, str] = {
     layers.GlobalMaxPooling2D: "pooling",
     layers.ReLU: "relu",
     layers.LeakyReLU: "activation",
+    layers.PReLU: "activation",
     layers.Activation: "activation",
+    layers.LayerNormalization: "normalization",
+    layers.Cropping2D: "cropping",
+    layers.Resizing: "resizing",
     layers.ZeroPadding2D: "padding",
     layers.Concatenate: "concatenation",
     layers.Add: "add",
@@ -69,86 +77,65 @@ OPERATIONS: dict[type, str] = {
 def main() -> None:
     """Read the command line and export."""
     parser = Parser(prog="python -m training.export", description=__doc__.split("\n")[0])
-    parser.add_argument("network", type=Path, help="a network's folder, such as model/tutorial, or a .keras file of yours")
+    parser.add_argument(
+        "network", type=Path, help="the folder of a network, such as model/tutorial, or your own .keras or .h5 file"
+    )
     parser.add_argument("--data", required=True, type=Path, help="folder with photos to compare on")
     parser.add_argument("--photos", type=int, default=64, help="how many photos to compare on (default: 64)")
-    own = parser.add_argument_group("for a .keras file")
+    own = parser.add_argument_group("for a .keras or .h5 file")
     own.add_argument("--out", type=Path, help="folder to write it to, such as model/flowers")
-    own.add_argument("--classes", nargs="+", metavar="NAME", help="its classes, in the order of what it answers")
-    own.add_argument("--network-version", default="1.0.0", metavar="VERSION", help="its version (default: 1.0.0)")
-    own.add_argument("--scale", default="1", help="what it wants colours from 0 to 255 multiplied with, such as 1/255")
-    own.add_argument("--offset", type=float, default=0.0, help="and what added then, such as -1")
+    own.add_argument("--classes", nargs="+", metavar="NAME", help="its classes, in the order of its outputs")
+    own.add_argument("--version", "--network-version", default="1.0.0", type=version, help="its version (default: 1.0.0)")
+    own.add_argument("--preprocess", choices=PREPROCESSED, help="the mode of keras.applications' preprocess_input before it")
+    colours = "or one for each of red, green and blue"
+    own.add_argument(
+        "--scale", nargs="+", default=["1"], help=f"the factor on colours from 0 to 255, such as 1/255, {colours}"
+    )
+    own.add_argument("--offset", nargs="+", default=["0"], help=f"what is added after that, such as -1, {colours}")
     own.add_argument("--unsure", type=float, default=0.0, help="probabilities of the likelier class up to this are `unsure`")
     arguments = parser.parse_args()
     if arguments.photos < 1:
         raise TrainingError("--photos must be at least 1")
-    folder = arguments.network
-    if folder.suffix == ".keras":
+    folder, accuracy = arguments.network, None
+    if _is_file_of_a_network(folder):
         if not arguments.out or not arguments.classes:
             raise TrainingError(f"{folder} needs --out and --classes")
-        classes, given = tuple(arguments.classes), arguments
-        bring(
-            folder, given.out, classes, given.data, given.network_version, _fraction(given.scale), given.offset, given.unsure
+        scale, offset = _numbers("--scale", arguments.scale), _numbers("--offset", arguments.offset)
+        if arguments.preprocess and (scale, offset) != (1, 0):
+            raise TrainingError("--preprocess says how colours are scaled; leave out --scale and --offset")
+        accuracy = bring(
+            file=folder,
+            out=arguments.out,
+            classes=tuple(arguments.classes),
+            data=arguments.data,
+            version=arguments.version,
+            scale=scale,
+            offset=offset,
+            unsure=arguments.unsure,
+            preprocess=arguments.preprocess,
         )
         folder = arguments.out
     contract = export(folder, arguments.data, arguments.photos)
-    print(json.dumps({name: contract[name] for name in ("network", "version", "parameters", "parity", "files")}, indent=1))
+    told = {name: contract[name] for name in ("network", "version", "parameters", "parity", "files")}
+    if accuracy is not None:
+        told["accuracy"] = {"photos": accuracy.photos, "right": accuracy.right, "share": round(accuracy.share, 3)}
+    print(json.dumps(told, indent=1))
 
 
-def _fraction(text: str) -> float:
+def _is_file_of_a_network(path: Path) -> bool:
+    return path.is_file() or path.suffix.lower() in SUFFIXES or (path / "saved_model.pb").is_file()
+
+
+def _numbers(option: str, texts: list[str]) -> float | list[float]:
+    """One number, or one for each of red, green and blue."""
     try:
-        return float(Fraction(text))
+        numbers = [float(Fraction(text)) for text in texts]
     except (ValueError, ZeroDivisionError) as error:
-        raise TrainingError(f"--scale is {text}; it must be a number, or a fraction such as 1/255") from error
-
-
-def bring(
-    file: Path,
-    out: Path,
-    classes: tuple[str, ...],
-    data: Path,
-    version: str = "1.0.0",
-    scale: float = 1.0,
-    offset: float = 0.0,
-    unsure: float = 0.0,
-) -> None:
-    """Write a network that was trained elsewhere to `out`, as model.keras and history.json, for `export` to go on with.
-
-    Raises TrainingError when it holds what cannot be shown, when the plain network answers otherwise than it on photos below
-    `data`, and when a network lies in `out` already.
-    """
-    check_classes(classes)
-    if not 0 <= unsure < 1:
-        raise TrainingError(f"--unsure is {unsure}; it must be a probability below 1")
-    if out.exists() and any(out.iterdir()):
-        raise TrainingError(f"{out} holds something already; name another folder, such as {out / version}")
-    theirs = plain.load(file)
-    ours, ending = plain.rewritten(theirs, len(classes), scale, offset)
-    for tensor in _photos(data, 16, theirs.input_shape[1:3], classes):
-        expected = np.asarray(theirs(tensor * scale + offset, training=False), np.float64)
-        found = np.asarray(ours(tensor, training=False), np.float64)
-        difference = plain.difference(expected, found, ending)
-        if not difference <= TOLERANCE:
-            raise TrainingError(
-                f"in plain layers the network answers otherwise by {difference:.2e}; at most {TOLERANCE} is accepted"
-            )
-    low = 1 - unsure if len(classes) == 2 else 0.0
-    history = {
-        "network": ours.name,
-        "version": version,
-        "classes": classes,
-        "brought": {
-            "file": file.name,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "scale": scale,
-            "offset": offset,
-        },
-        "calibration": {"band": {"low": min(low, unsure), "high": unsure}},
-        "epochs": [],
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    ours.save(out / "model.keras")
-    replace(out / "history.json", json.dumps(history, indent=1) + "\n")
+        shown = " ".join(texts)
+        raise TrainingError(f"{option} is {shown}; it must be a number, or a fraction such as 1/255") from error
+    if len(numbers) not in (1, 3):
+        raise TrainingError(f"{option} has {len(numbers)} numbers; it needs one, or one for each of red, green and blue")
+    return numbers if len(numbers) == 3 else numbers[0]
 
 
 def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
@@ -162,13 +149,13 @@ def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
     exported = onnx_graph.build(model, [stage.name for stage in stages])
     serialized = exported.SerializeToString(deterministic=True)
     classes = tuple(history.get("classes", CLASSES))
-    tensors = _photos(data, count, model.input_shape[1:3], classes)
+    tensors = [tensor for tensor, _ in samples(data, count, model.input_shape[1:3], classes)]
     difference, worst = compare(model, serialized, [stage.name for stage in stages], tensors)
     if inner:
         within = [layer.name for layer in inner]
-        also, place = compare(model, with_outputs(serialized, within), within, tensors)
-        if not also <= difference:
-            difference, worst = also, place
+        other, stage = compare(model, with_outputs(serialized, within), within, tensors)
+        if not other <= difference:
+            difference, worst = other, stage
     if not difference <= TOLERANCE:
         raise TrainingError(
             f"the export differs from Keras by {difference:.2e} at stage {worst}; at most {TOLERANCE} is accepted, "
@@ -181,6 +168,7 @@ def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
         "version": history["version"],
         "classes": list(classes),
         "input": {"name": "image", "shape": list(model.input_shape[1:]), "range": [0, 255], "resize": "stretch"},
+        "axes": AXES,
         "unsure": {"low": band["low"], "high": band["high"]},
         "parameters": model.count_params(),
         "parity": {"largest_difference": difference, "stage": worst, "photos": len(tensors), "tolerance": TOLERANCE},
@@ -245,6 +233,8 @@ def describe(model: keras.Model, nested: bool = True) -> tuple[list[Stage], list
                 activation=None if kind == "activation" else _activation(layer),
                 operation=_operation(layer),
                 slope=float(layer.negative_slope) if isinstance(layer, layers.LeakyReLU) else None,
+                cut=(layer.cropping[0][0], layer.cropping[1][0]) if kind == "cropping" else None,
+                epsilon=float(layer.epsilon) if kind == "normalization" else None,
                 zeros=(layer.padding[0][0], layer.padding[1][0]) if kind == "padding" else None,
             )
         )
@@ -258,8 +248,10 @@ def _source(tensor: Any) -> str:
 
 
 def _operation(layer: keras.layers.Layer) -> str | None:
-    if isinstance(layer, layers.LeakyReLU):
-        return "leaky_relu"
+    if isinstance(layer, layers.LeakyReLU | layers.PReLU):
+        return "leaky_relu" if isinstance(layer, layers.LeakyReLU) else "prelu"
+    if isinstance(layer, layers.Resizing):
+        return str(layer.interpolation)
     if isinstance(layer, layers.Activation):
         return str(layer.activation.__name__)
     return next((name for kind, name in OPERATIONS.items() if isinstance(layer, kind)), None)
@@ -271,44 +263,21 @@ def _activation(layer: keras.layers.Layer) -> str | None:
 
 
 def compare(model: keras.Model, serialized: bytes, names: list[str], tensors: list[np.ndarray]) -> tuple[float, str]:
-    """The largest difference between Keras and an ONNX export over all named layers and photos, and where it was found."""
+    """The largest difference between Keras and an ONNX export over all named layers and photos, and the layer with it."""
     tapped = keras.Model(model.input, [model.get_layer(name).output for name in names])
     exported = session(serialized)
-    worst, place = 0.0, names[-1]
+    worst, stage = 0.0, names[-1]
     for tensor in tensors:
-        for name, truth, export in zip(
-            names, tapped(tensor, training=False), exported.run(names, {"image": tensor}), strict=True
-        ):
-            expected = np.asarray(truth, np.float64)
-            found = export.transpose(0, 2, 3, 1) if export.ndim == 4 else export
-            difference = float(np.abs(expected - found).max() / max(1.0, np.abs(expected).max()))
+        pairs = zip(tapped(tensor, training=False), exported.run(names, {"image": tensor}), strict=True)
+        for name, (keras_output, onnx_output) in zip(names, pairs, strict=True):
+            expected = np.asarray(keras_output, np.float64)
+            actual = onnx_output.transpose(0, 2, 3, 1) if onnx_output.ndim == 4 else onnx_output
+            difference = float(np.abs(expected - actual).max() / max(1.0, np.abs(expected).max()))
             if np.isnan(difference):
                 return difference, name
             if difference > worst:
-                worst, place = difference, name
-    return worst, place
-
-
-def _photos(data: Path, count: int, size: tuple[int, int], classes: tuple[str, ...]) -> list[np.ndarray]:
-    """Up to `count` photos as the service would see them, of each class as many where there are enough, or any where `data`
-    holds no folders of classes.
-    """
-    if classes == CLASSES or all((data / name).is_dir() for name in classes):
-        found = [path for path, _ in photos(data, classes)]
-    else:
-        found = sorted(path for path in data.rglob("*") if path.is_file())
-    step = max(1, len(found) // count)
-    tensors = []
-    for path in found[::step]:
-        try:
-            tensors.append(to_tensor(decode(path.read_bytes()).image, *size))
-        except (CatscopeError, OSError):
-            continue  # training names broken photos; one less to compare on
-        if len(tensors) == count:
-            break
-    if not tensors:
-        raise TrainingError(f"no photo below {data} can be read to compare on")
-    return tensors
+                worst, stage = difference, name
+    return worst, stage
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The name of a public cat data set comes in, a folder with cat/ and not_cat/ photos goes out.
+"""Downloads a public cat data set and unpacks it into a folder with cat/ and not_cat/.
 
     python -m training.fetch oxford-pets --out photos
 
-Ctrl-C, a kill or a lost connection costs nothing that was there: the same command goes on with the bytes and the photos
-that it finds. An archive that was brought to DIR/.downloads by other means is verified and used like a downloaded one.
+After Ctrl-C, a kill or a lost connection, the same command resumes with the bytes and photos that are already there. An
+archive that was put into DIR/.downloads by other means is verified and used like a downloaded one.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from PIL import Image
 
 from app.inference.decode import FORMATS
 from training.config import CLASSES
-from training.download import Archive, bar, download, in_one_line
+from training.data.download import Archive, bar, download, in_one_line
 from training.errors import Parser, TrainingError, run
 
 SPECIES_LIST = "annotations/list.txt"
@@ -40,7 +40,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 @dataclass(frozen=True)
 class Source:
-    """A public data set and where the photos lie in its archive.
+    """A public data set and where its archive holds the photos.
 
     `folders` gives the class of the photos in each folder of `photos`, None where the archive `species` lists them.
     """
@@ -96,14 +96,14 @@ SOURCES = {source.name: source for source in (DOGS_VS_CATS, OXFORD_PETS)}
 
 @dataclass(frozen=True)
 class Fetched:
-    """How many photos of each class lie in its folder, and how many files of the archive were not used, by reason."""
+    """How many photos of each class were unpacked, and how many files of the archive were not used, by reason."""
 
     counts: Mapping[str, int]
     unused: Mapping[str, int]
 
 
 def main() -> None:
-    """Read the command line, fetch, and say what lies where."""
+    """Read the command line, fetch, and report what was written."""
     parser = Parser(
         prog="python -m training.fetch",
         description=__doc__.split("\n")[0],
@@ -116,17 +116,17 @@ def main() -> None:
     parser.add_argument(
         "--remove-archive",
         action="store_true",
-        help="remove what was downloaded once it is unpacked; otherwise DIR/.downloads keeps it, for the next time",
+        help="remove the downloaded archive once it is unpacked; by default it stays in DIR/.downloads for the next time",
     )
     arguments = parser.parse_args()
     source, out = SOURCES[arguments.name], arguments.out
     fetched = fetch(source, out, arguments.remove_archive)
-    print("; ".join(f"{count} {name} photos of {source.name} lie in {out / name}" for name, count in fetched.counts.items()))
+    print("; ".join(f"{count} {name} photos of {source.name} are in {out / name}" for name, count in fetched.counts.items()))
     if fetched.unused:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(fetched.unused.items()))
         print(f"files in the archive that were not used: {reasons}")
     if not arguments.remove_archive:
-        print(f"{out / '.downloads'} keeps the {_megabytes(source)} MB that were downloaded; --remove-archive removes them")
+        print(f"the downloaded {_megabytes(source)} MB stay in {out / '.downloads'}; --remove-archive removes them")
     print(f"terms: {source.terms}")
     print(f"next: python -m training.train --network tutorial --data {shlex.quote(str(out))} --out model/mine")
 
@@ -149,7 +149,7 @@ def fetch(source: Source, out: Path, remove_archive: bool = False) -> Fetched:
                 downloads.rmdir()
     except OSError as error:
         where = error.filename or out
-        raise TrainingError(f"{where}: {error.strerror or error}; once that is mended, the same command goes on") from error
+        raise TrainingError(f"{where}: {error.strerror or error}; once that is fixed, the same command resumes") from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise TrainingError(f"an archive in {downloads} cannot be unpacked: {in_one_line(error)}") from error
     return fetched
@@ -158,8 +158,8 @@ def fetch(source: Source, out: Path, remove_archive: bool = False) -> Fetched:
 def unpack(source: Source, photos: Path, species: Mapping[str, str], out: Path) -> Fetched:
     """Write the photos of the archive `photos` as `out`/class/source_name.jpg; `species` is what `_species` read.
 
-    Each photo appears whole or not at all, and one that is there with its full length is not written again. The names
-    begin with the data set's, so that no photo of a user's own, or of another data set, is ever overwritten.
+    Each photo appears whole or not at all, and one that already has its full length is not written again. File names begin
+    with the data set's name, so that a user's own photo, or one of another data set, is never overwritten.
     """
     counts = dict.fromkeys(CLASSES, 0)
     unused: Counter[str] = Counter()
@@ -181,7 +181,7 @@ def unpack(source: Source, photos: Path, species: Mapping[str, str], out: Path) 
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in an archive; `position` is about how many of the archive's bytes lie before it."""
+    """A file in an archive; `position` is roughly how many of the archive's bytes precede it."""
 
     path: str
     size_bytes: int
@@ -191,11 +191,11 @@ class _Member:
 
 
 class _UnusableError(Exception):
-    """A file among the photos is none; `str(error)` completes "3 files were"."""
+    """A file among the photos is not one; `str(error)` completes "3 files were"."""
 
 
 def _label(member: _Member, folders: Mapping[str, str | None], species: Mapping[str, str]) -> str | None:
-    """The class of a photo, as far as its name and length tell; None for a file outside of the photos' folders."""
+    """The class of a photo, judged by its path and size; None for a file outside the photos' folders."""
     path = PurePosixPath(member.path)
     if path.is_absolute() or ".." in path.parts or re.search(r"[\\:]", member.path):
         raise _UnusableError("on an unsafe path")
@@ -214,7 +214,7 @@ def _label(member: _Member, folders: Mapping[str, str | None], species: Mapping[
 
 
 def _write(member: _Member, target: Path) -> None:
-    """Write a photo in one step; leave it where it is already, and refuse what does not begin like a photo."""
+    """Write a photo atomically, unless it is already there; refuse what does not begin like a photo."""
     if target.is_file() and target.stat().st_size == member.size_bytes:
         return
     try:
@@ -231,7 +231,7 @@ def _write(member: _Member, target: Path) -> None:
 
 
 def _members(archive: Path) -> Iterator[_Member]:
-    """Every file in the archive, in the order in which they lie there; folders are left out, links are not followed."""
+    """Every file in the archive, in archive order; folders are left out, links are not followed."""
     with archive.open("rb") as file:
         if archive.suffix == ".zip":
             with zipfile.ZipFile(file) as zipped:
@@ -256,7 +256,7 @@ def _species(archive: Path) -> dict[str, str]:
     """The class of each photo in Oxford's list, by its name without .jpg."""
     data = next((member.read() for member in _members(archive) if member.path == SPECIES_LIST), None)
     if data is None:
-        raise TrainingError(f"{archive} holds no {SPECIES_LIST}, which says which photos show cats")
+        raise TrainingError(f"{archive} contains no {SPECIES_LIST}, which lists the photos that show cats")
     lines = [line.split() for line in data.decode().splitlines()]
     return {fields[0]: SPECIES[fields[2]] for fields in lines if len(fields) == 4 and fields[2] in SPECIES}
 

@@ -1,1 +1,1 @@
-"""What can be done from a shell besides serving: classify photos, look at a network, complete command lines."""
+"""The commands: serve, classify photos, inspect a network, print a shell completion script."""

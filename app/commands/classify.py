@@ -1,7 +1,8 @@
-"""Photos and folders come in, what the network says of each goes out: what the service does, without the service.
+"""Photos and folders come in; the network's answer for each goes out. It does what the service does, without a server.
 
-The photos are answered on every core and told in the order in which they were found. A few are ahead of their turn, and
-nothing is kept of those that were told, so that a hundred thousand take no more memory than a thousand.
+All cores classify photos, and rows are written in the order in which the photos are listed. Only a few photos are answered
+ahead of their turn, and nothing but the paths of resumed rows is kept, so a hundred thousand photos take no more memory than
+a thousand.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
@@ -19,138 +20,170 @@ from typing import IO
 
 from tqdm import tqdm
 
-from app.commands import photos, results
+from app.capacity import cores
+from app.commands import photos, results, streams
 from app.commands.results import Row
 from app.errors import RequestError, TooLarge
-from app.inference import versions
-from app.inference.contract import Contract
-from app.inference.network import Network, load_all
-from app.inference.predict import Wanted, predict
+from app.inference.networks import versions
+from app.inference.networks.contract import Contract
+from app.inference.networks.engines import Network
+from app.inference.networks.load import load_all
+from app.inference.predict import PredictOptions, predict
 from app.settings import Settings
-from app.workers import cores
 
 AHEAD = 4
-"""Photos for each thread that may be answered before it is their turn to be told."""
+"""Photos per thread that may be in progress or finished before it is their turn to be written."""
 
-ANSWERED, OTHERWISE, TROUBLE, STOPPED, NO_READER = 0, 1, 2, 130, 141
-"""Exit status, see parser.CLASSIFY_EPILOG. The last two are what shells make of Ctrl-C and of a pipe that nobody reads."""
+DONE, UNEXPECTED, FAILED = 0, 1, 2
+"""Exit statuses, see parser.CLASSIFY_EPILOG."""
 
 
 @dataclass
 class Tally:
-    """What was told so far: how many photos, how many of them could not be read, how many are not as expected."""
+    """Counts of the rows written so far: all photos, those that could not be read, those with an unexpected verdict."""
 
     expect: str | None
+    folders: frozenset[str] = frozenset()
+    """With --expect-folders the classes: a photo is expected to be what the nearest folder named like one says."""
     photos: int = 0
-    unread: int = 0
-    otherwise: int = 0
-    told: set[str] = field(default_factory=set)
+    failed: int = 0
+    unexpected: int = 0
+    resumed: set[str] = field(default_factory=set)
+    """Photos that an earlier run has written, by photos.key."""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """Photos and videos in the folders whose formats are not read, by format."""
 
-    def count(self, verdict: str) -> None:
-        """One photo more; `verdict` is "" for one that could not be read."""
+    def count(self, path: str, verdict: str) -> None:
+        """Count one photo; `verdict` is "" if it could not be read."""
         self.photos += 1
-        self.unread += not verdict
-        self.otherwise += bool(verdict) and self.expect not in (None, verdict)
+        self.failed += not verdict
+        expected = self.expect
+        if self.folders:
+            expected = next((name for name in reversed(Path(path).parts[:-1]) if name in self.folders), "")
+        self.unexpected += bool(verdict) and expected not in (None, verdict)
 
     @property
     def status(self) -> int:
         """The exit status."""
-        if self.unread or not self.photos:
-            return TROUBLE
-        return OTHERWISE if self.otherwise else ANSWERED
+        if self.failed or self.passed_over or not self.photos:
+            return FAILED
+        return UNEXPECTED if self.unexpected else DONE
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Classify, and return the exit status. Raises NetworkError and ValueError, with one line, for what cannot be done."""
+    """Classify the photos and return the exit status.
+
+    Raises NetworkError for an unusable network and ValueError for invalid arguments or an output that cannot be written,
+    each with a message of one line, and BrokenPipeError when the reader has closed the pipe, as `| head` does.
+    """
     network = _network(arguments, settings)
     contract = network.contract
     if arguments.expect not in (None, "unsure", *contract.classes):
         raise ValueError(f"--expect is {arguments.expect}; verdicts are {', '.join(contract.classes)} and unsure")
     if arguments.resume and not arguments.out:
-        raise ValueError("--resume needs --out: what stands in a pipe or on a terminal cannot be read again")
-    tally = Tally(arguments.expect)
+        raise ValueError("--resume needs --out: output to a pipe or a terminal cannot be read back")
+    tally = Tally(arguments.expect, frozenset(contract.classes if arguments.expect_folders else ()))
+    try:
+        finished = _answer(network, arguments, settings, tally)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        target = f"{arguments.out} cannot be written" if arguments.out else "standard output cannot be written"
+        hint = "; --resume continues it" if arguments.out else ""
+        raise ValueError(f"{target}: {error.strerror or error}{hint}") from error
+    if not finished:
+        hint = "add --resume to continue" if arguments.out else "use --out FILE to make a run resumable"
+        streams.say(f"stopped after {tally.photos} photos; {hint}")
+        return streams.INTERRUPTED
+    if not tally.photos:
+        streams.say(f"no photos found in {', '.join(arguments.photos)}")
+    elif tally.failed and (arguments.out or not sys.stdout.isatty()):
+        streams.say(f"{tally.failed} of {tally.photos} photos could not be read")
+    if tally.folders and tally.photos:
+        read = tally.photos - tally.failed
+        streams.say(f"{read - tally.unexpected} of {read} photos are what their folders say")
+    if tally.passed_over:
+        formats = ", ".join(f"{count} {name}" for name, count in sorted(tally.passed_over.items()))
+        streams.say(f"passed over, because the format is not read: {formats}")
+    return tally.status
+
+
+def _answer(network: Network, arguments: argparse.Namespace, settings: Settings, tally: Tally) -> bool:
+    """Write the rows of all photos that are left. Returns False if Ctrl-C stopped it."""
     with ExitStack() as stack:
-        out, form = _output(arguments, contract, tally, stack)
-        left = (path for path in photos.walk(arguments.photos) if path not in tally.told)
+        out, output_format = _output(arguments, network.contract, tally, stack)
+        left = (path for path in photos.walk(arguments.photos, tally.passed_over) if photos.key(path) not in tally.resumed)
         threads = arguments.threads or settings.threads or cores()
         rows = answers(left, lambda path: _row(path, network, settings), threads)
-        try:
-            whole = _tell(rows, out, form, tally, arguments)
-        except BrokenPipeError:  # `| head` has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # what is left to write goes nowhere
-            return NO_READER
-        if not whole:
-            again = "the same command with --resume goes on" if arguments.out else "--out FILE would keep what was told"
-            print(f"stopped after {tally.photos} photos; {again}", file=sys.stderr)
-            return STOPPED
-    if not tally.photos:
-        print(f"no photo was found in {', '.join(arguments.photos)}", file=sys.stderr)
-    elif tally.unread and (arguments.out or not sys.stdout.isatty()):
-        print(f"{tally.unread} of {tally.photos} photos could not be read", file=sys.stderr)
-    return tally.status
+        return _write(rows, out, output_format, tally, arguments)
 
 
 def _network(arguments: argparse.Namespace, settings: Settings) -> Network:
     wanted = arguments.network or settings.network
     name: str = wanted or versions.default("", versions.names(settings.model_dir))
-    found = load_all(settings.model_dir, settings.engine, settings.pins, name)
-    for refused in found.refused:
-        print(f"warning: {refused}", file=sys.stderr)
-    return found.one(name, arguments.network_version)
+    networks = load_all(settings.model_dir, settings.engine, settings.pins, name)
+    for refused in networks.refused:
+        streams.say(f"warning: {refused}")
+    return networks.select(name, arguments.network_version)
 
 
 def _output(
     arguments: argparse.Namespace, contract: Contract, tally: Tally, stack: ExitStack
-) -> tuple[IO[str], results.Form]:
-    """Where rows go, and in what form; what an earlier run wrote there is counted."""
+) -> tuple[IO[str], results.Format]:
+    """Where rows go and in which format. With --resume, the rows already in the file are added to `tally`."""
     name = arguments.form
     if not arguments.out:
         name = name or ("table" if sys.stdout.isatty() else "csv")
-        form = results.Table() if name == "table" else results.kept(name, contract)
+        output_format = results.Table() if name == "table" else results.file_format(name, contract)
         out = results.as_text(stack.enter_context(os.fdopen(os.dup(sys.stdout.fileno()), "wb")))
-        out.write(form.head)
-        return out, form
-    name = name or results.form_of(arguments.out)
+        out.write(output_format.header)
+        return out, output_format
+    name = name or results.format_of(arguments.out)
     if name == "table":
-        raise ValueError("--table is for terminals; a file gets CSV or JSON")
-    kept = results.kept(name, contract)
-    if arguments.out.exists() and not arguments.resume:
-        raise ValueError(f"{arguments.out} is there already; --resume goes on with it, and nothing is ever written over")
+        raise ValueError("--table is for terminals; write CSV or JSON to a file")
+    file_format = results.file_format(name, contract)
+    exists = os.path.lexists(arguments.out)
+    if exists and not os.path.isfile(arguments.out):  # reading a device back might never end
+        raise ValueError(f"{arguments.out} is not a file; without --out, results go to standard output")
+    if exists and not arguments.resume:
+        raise ValueError(f"{arguments.out} already exists; --resume continues it, and nothing is ever overwritten")
     try:
-        file = stack.enter_context(arguments.out.open("r+b" if arguments.out.exists() else "x+b"))
+        file = stack.enter_context(arguments.out.open("r+b" if exists else "x+b"))
     except OSError as error:
         raise ValueError(f"{arguments.out} cannot be written: {error.strerror}") from error
     try:
-        for row in results.read_back(file, kept, contract):
-            tally.told.add(row.path)
-            tally.count(row.verdict)
-    except results.NotOurs as error:
-        raise ValueError(f"{arguments.out} cannot be gone on with: {error}") from error
+        for row in results.read_back(file, file_format, contract):
+            tally.resumed.add(photos.key(row.path))
+            tally.count(row.path, row.verdict)
+    except results.ForeignFile as error:
+        raise ValueError(f"{arguments.out} cannot be resumed: {error}") from error
     file.seek(0, os.SEEK_END)
     out = results.as_text(file)
     if file.tell() == 0:
-        out.write(kept.head)
-    return out, kept
+        out.write(file_format.header)
+    return out, file_format
 
 
-def _tell(rows: Iterable[Row], out: IO[str], form: results.Form, tally: Tally, arguments: argparse.Namespace) -> bool:
-    """Write every row, with a progress bar where a person watches. False when Ctrl-C ended it, after a whole row."""
+def _write(
+    rows: Iterable[Row], out: IO[str], output_format: results.Format, tally: Tally, arguments: argparse.Namespace
+) -> bool:
+    """Write every row, with a progress bar on a terminal. Returns False if Ctrl-C stopped it, after a complete row."""
     stopped = threading.Event()
 
     def stop(number: int, frame: object) -> None:
         stopped.set()
-        signal.signal(number, signal.default_int_handler)  # a second one does not wait
+        signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C stops at once, even while it waits for a pipe
 
     signal.signal(signal.SIGINT, stop)
     watched = sys.stderr.isatty() and not arguments.quiet
     total = photos.count(arguments.photos) if watched else None
-    meter = tqdm(total=total, initial=len(tally.told), unit="photo", dynamic_ncols=True) if watched else nullcontext()
-    shared = watched and not arguments.out and sys.stdout.isatty()  # the bar has to make way for each row
+    meter = tqdm(total=total, initial=len(tally.resumed), unit="photo", dynamic_ncols=True) if watched else nullcontext()
+    shared = watched and not arguments.out and sys.stdout.isatty()  # each row has to clear the bar first
     with meter as bar:
         for row in rows:
             with tqdm.external_write_mode(sys.stdout) if shared else nullcontext():
-                out.write(form.line(row))
-            tally.count(row.answer.verdict if row.answer else "")
+                out.write(output_format.line(row))
+            tally.count(row.path, row.answer.verdict if row.answer else "")
             if bar is not None:
                 bar.update()
             if stopped.is_set():
@@ -159,12 +192,15 @@ def _tell(rows: Iterable[Row], out: IO[str], form: results.Form, tally: Tally, a
 
 
 def answers(paths: Iterable[str], answer: Callable[[str], Row], threads: int) -> Iterator[Row]:
-    """`answer` of every path, in order, worked out on that many threads."""
+    """Apply `answer` to every path on `threads` threads and yield the rows in the order of the paths."""
     waiting: deque[Future[Row]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="catscope")
     try:
         for path in paths:
-            waiting.append(pool.submit(answer, path))
+            try:
+                waiting.append(pool.submit(answer, path))
+            except RuntimeError as error:
+                raise ValueError(f"{threads} threads cannot be started; --threads N takes fewer") from error
             if len(waiting) > threads * AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -175,16 +211,20 @@ def answers(paths: Iterable[str], answer: Callable[[str], Row], threads: int) ->
 
 def _row(path: str, network: Network, settings: Settings) -> Row:
     try:
-        return Row(path, predict(_read(path, settings.max_bytes), network, Wanted("none"), settings.max_pixels))
+        return Row(path, predict(_read(path, settings.max_bytes), network, PredictOptions("none"), settings.max_pixels))
     except RequestError as error:
         return Row(path, None, str(error))
     except OSError as error:
         return Row(path, None, f"The file cannot be read: {error.strerror or error}.")
+    except MemoryError:
+        return Row(path, None, "There is not enough memory for it.")
 
 
 def _read(path: str, max_bytes: int) -> bytes:
+    if path == photos.STDIN and sys.stdin is None:
+        raise OSError("standard input is closed")
     with sys.stdin.buffer if path == photos.STDIN else Path(path).open("rb") as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise TooLarge(f"The file has more than the {max_bytes} bytes that are accepted (CATSCOPE_MAX_BYTES).")
+        raise TooLarge(f"The file is larger than the {max_bytes} bytes accepted (CATSCOPE_MAX_BYTES).")
     return data

@@ -1,4 +1,4 @@
-"""A shell's name comes in; the script that makes it complete Catscope's commands goes out."""
+"""A shell's name comes in; its completion script for Catscope's commands goes out."""
 
 import argparse
 
@@ -8,6 +8,6 @@ from app.commands.parser import build
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the script, for `catscope completion bash > ~/.local/share/bash-completion/completions/catscope`."""
+    """Print the script; for example `catscope completion bash > ~/.local/share/bash-completion/completions/catscope`."""
     print(shtab.complete(build("catscope"), shell=arguments.shell))
     return 0

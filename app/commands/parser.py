@@ -1,35 +1,50 @@
-"""The command line comes in as arguments; the command that they name goes out. Shells complete from the same tree."""
+"""The command line comes in; the parsed arguments go out. Shell completion is generated from the same parser."""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app import __version__
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 SERVE, CLASSIFY, INSPECT, COMPLETION = "serve", "classify", "inspect", "completion"
 SHELLS = ("bash", "zsh", "fish", "powershell", "tcsh")
 
 CLASSIFY_EPILOG = """exit status:
-  0  every photo was answered, and as --expect says where that is given
-  1  some photo was answered otherwise than --expect says
-  2  some photo could not be read, or the command itself is wrong
-  130  stopped by Ctrl-C; --resume goes on
+  0  every photo was classified and matches --expect or --expect-folders, if given
+  1  at least one photo does not match
+  2  at least one photo could not be read, or was passed over in a folder because its format (JPEG XL, camera RAW,
+     a video ...) is not read, or the command line is invalid
+  130  stopped by Ctrl-C; --resume continues
 
-These settings hold here too: CATSCOPE_MODEL_DIR, _ENGINE, _NETWORK, _VERSIONS, _THREADS, _MAX_BYTES, _MAX_PIXELS."""
+These settings apply here too: CATSCOPE_MODEL_DIR, _ENGINE, _NETWORK, _VERSIONS, _THREADS, _MAX_BYTES, _MAX_PIXELS."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help and version report a full disk; argparse passes over it in silence."""
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        if file is not None and file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line's arguments; `command` is SERVE when none is named. Ends the process for --help and mistakes."""
-    found = build(called()).parse_args(arguments)
-    found.command = found.command or SERVE
-    return found
+    """Parse the command line; `command` defaults to SERVE. Exits for --help and for invalid arguments."""
+    parsed = build(program_name()).parse_args(arguments)
+    parsed.command = parsed.command or SERVE
+    return parsed
 
 
 def build(program: str) -> argparse.ArgumentParser:
-    """The parser of the whole command line; `program` is what it calls itself."""
-    rows = [f"  {name:22} {says} (default: {default or 'none'})" for name, default, says in Settings.table()]
-    parser = argparse.ArgumentParser(
+    """The parser of the whole command line; `program` is the name shown in its help."""
+    rows = [f"  {name:22} {meaning} (default: {default or 'none'})" for name, default, meaning in Settings.table()]
+    parser: argparse.ArgumentParser = _Parser(
         prog=program,
         description="Catscope says whether there is a cat in a photo, and shows how it knows. Without a command, it serves.",
         epilog="settings, by environment variable:\n" + "\n".join(rows),
@@ -37,16 +52,16 @@ def build(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"catscope {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    commands.add_parser(SERVE, help="serve POST /predict and the page; what happens without a command")
+    commands.add_parser(SERVE, help="serve the API and the page (the default command)")
     _classify(commands)
     _inspect(commands)
-    completion = commands.add_parser(COMPLETION, help="print what makes a shell complete these commands")
+    completion = commands.add_parser(COMPLETION, help="print a shell's completion script for these commands")
     completion.add_argument("shell", choices=SHELLS)
     return parser
 
 
-def called() -> str:
-    """What the user called: `catscope`, or `python -m app`."""
+def program_name() -> str:
+    """How the user started the program: `catscope`, or `python -m app`."""
     name = Path(sys.argv[0]).name
     return "python -m app" if name in ("__main__.py", "-m", "-c") else name.removesuffix(".exe")
 
@@ -54,42 +69,65 @@ def called() -> str:
 def _classify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(
         CLASSIFY,
-        help="classify photos, or folders of them, without a server",
-        description="Says of each photo whether there is a cat in it. Photos are only read: nothing is moved or changed.",
+        help="classify photos and folders of photos, without a server",
+        description="Says for each photo whether there is a cat in it. Photos are only read, never moved or changed.",
         epilog=CLASSIFY_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "photos", nargs="+", metavar="PHOTO_OR_FOLDER", help="folders are searched for photos; - reads one from a pipe"
+        "photos",
+        nargs="+",
+        metavar="PHOTO_OR_FOLDER",
+        help="folders are searched for photos; - reads one photo from standard input",
     )
     _network(parser)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="a line a photo; what a pipe gets")
-    form.add_argument("--json", dest="form", action="store_const", const="json", help="a JSON object a line")
-    form.add_argument("--table", dest="form", action="store_const", const="table", help="for people; what a terminal gets")
-    out = parser.add_argument("--out", type=Path, metavar="FILE", help="write there; .json and .jsonl get JSON, others CSV")
-    out.complete = {  # type: ignore[attr-defined]  # shtab's way to say what completes it
+    form.add_argument(
+        "--csv", dest="form", action="store_const", const="csv", help="one row per photo; the default in a pipe"
+    )
+    form.add_argument("--json", dest="form", action="store_const", const="json", help="one JSON object per line")
+    form.add_argument(
+        "--table", dest="form", action="store_const", const="table", help="a readable table; the default on a terminal"
+    )
+    out = parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write to FILE; .json, .jsonl and .ndjson get JSON, others CSV"
+    )
+    out.complete = {  # type: ignore[attr-defined]  # tells shtab to complete file names
         "bash": "_shtab_compgen_files",
         "zsh": "_files",
         "tcsh": "f",
     }
-    parser.add_argument("--resume", action="store_true", help="go on with FILE: photos that stand in it are not asked again")
-    parser.add_argument("--expect", metavar="VERDICT", help="a verdict, such as cat; another one makes the exit status 1")
-    parser.add_argument("--threads", type=_at_least_one, metavar="N", help="photos at once (default: one a core)")
+    parser.add_argument("--resume", action="store_true", help="continue FILE, skipping photos already in it")
+    expected = parser.add_mutually_exclusive_group()
+    expected.add_argument(
+        "--expect", metavar="VERDICT", help="expected verdict, such as cat; with any other, the exit status is 1"
+    )
+    expected.add_argument(
+        "--expect-folders", action="store_true", help="each photo is expected to be what the folder it lies in is called"
+    )
+    parser.add_argument(
+        "--threads", type=_at_least_one, metavar="N", help="photos classified at once (default: one per core)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(INSPECT, help="show the stages of a network as a table")
     parser.add_argument("network", metavar="NETWORK", help="a network's name, or its folder")
-    parser.add_argument("--network-version", metavar="VERSION", help="one of its versions (default: the one that is served)")
-    parser.add_argument("--inner", action="store_true", help="also the layers inside of stages that consist of several")
-    parser.add_argument("--json", action="store_true", help="as GET /models/{network} answers it, without the measurements")
+    parser.add_argument(
+        "--network-version", metavar="VERSION", help="one of its versions (default: the one the service uses)"
+    )
+    parser.add_argument("--inner", action="store_true", help="also show the layers inside composite stages")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON like GET /models/{network}, without the measurements"
+    )
 
 
 def _network(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", metavar="NAME", help="which network answers (default: as in the service)")
-    parser.add_argument("--network-version", metavar="VERSION", help="one of its versions (default: the one that is served)")
+    parser.add_argument("--network", metavar="NAME", help="network to use (default: as in the service)")
+    parser.add_argument(
+        "--network-version", metavar="VERSION", help="one of its versions (default: the one the service uses)"
+    )
 
 
 def _at_least_one(text: str) -> int:

@@ -1,49 +1,95 @@
-"""Paths come in, as people write them; the photos that they mean go out, one after the other, in a stable order."""
+"""Paths of photos and folders come in; the paths of all photos in them go out, one at a time, in a stable order."""
 
+import functools
 import os
+import stat
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+
+from app.inference.format_names import UNREAD_SUFFIXES
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs")
-)
-"""Of the formats that are read. Files with other names are passed over in a folder; a file that is named is always tried."""
+) | {".heic", ".heif", ".hif", ".heics"}
+"""Of the supported formats. In a folder, files with other suffixes are skipped, and those that are photos or videos
+are counted; a file named explicitly is always tried.
+"""
 
 STDIN = "-"
 
+KEPT_BY_STORAGE = frozenset(
+    ("@eadir", "#recycle", "@recycle", "@__thumb", "#snapshot", "@recently-snapshot", "__macosx", "$recycle.bin")
+)
+"""Folders that storage devices, macOS' archives and Windows add: thumbnails, deleted files, snapshots. In small letters."""
+
 
 def count(paths: list[str]) -> int:
-    """How many photos `walk` would find, for a progress bar."""
+    """The number of photos that `walk` yields, for a progress bar."""
     return sum(1 for _ in walk(paths))
 
 
-def walk(paths: list[str]) -> Iterator[str]:
-    """Every photo, folders searched through and their names in order; no more than one folder's names are held at once.
+def walk(paths: list[str], passed_over: Counter[str] | None = None) -> Iterator[str]:
+    """Yield every photo, searching folders recursively in alphabetical order.
 
-    Links to folders are not followed, since they may lead in circles; hidden files and folders are left out. A path that
-    does not exist is given as it is: whoever reads it finds out.
+    Only the names in the folders along the current path are in memory. Links to folders are not followed, since they may
+    form cycles; hidden files and folders are skipped, and those that only storage devices keep; devices and named pipes in a
+    folder too. A path that does not exist is yielded, and so is a link that leads nowhere: reading it fails.
+    `passed_over` counts photos and videos of formats that are not read, by the names of the formats.
     """
     for path in paths:
-        if path != STDIN and Path(path).is_dir():
-            yield from _inside(path)
+        if path != STDIN and os.path.isdir(path):
+            yield from _inside(path, Counter() if passed_over is None else passed_over)
         else:
             yield path
 
 
-def _inside(folder: str) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted(
-                (entry.name, entry.is_dir(follow_symlinks=False))
-                for entry in entries
-                if entry.name[0] != "." and (entry.is_dir(follow_symlinks=False) or entry.is_file())
-            )
-    except OSError:
-        yield folder  # reading it fails once more, and that is told
-        return
-    for name, is_folder in found:
-        path = os.path.join(folder, name)
-        if is_folder:
-            yield from _inside(path)
-        elif os.path.splitext(name)[1].lower() in SUFFIXES:
+def key(path: str) -> str:
+    """The same text for one photo however its folder is spelt: relative, absolute, or by a link to the folder."""
+    if path == STDIN:
+        return path
+    folder, name = os.path.split(path.rstrip("/") or "/")
+    return os.path.join(_real(folder), name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _inside(folder: str, passed_over: Counter[str]) -> Iterator[str]:
+    levels = [iter([(folder, True)])]  # no recursion: folders may be nested more deeply than Python's calls
+    while levels:
+        path, is_folder = next(levels[-1], ("", False))
+        if not path:
+            levels.pop()
+        elif not is_folder:
             yield path
+        else:
+            try:
+                levels.append(iter(_children(path, passed_over)))
+            except OSError:
+                yield path  # reading it fails again, and that error is reported
+
+
+def _children(folder: str, passed_over: Counter[str]) -> list[tuple[str, bool]]:
+    """The paths of folders to search and of photos to read in a folder, and whether each is a folder."""
+    children = []
+    with os.scandir(folder) as entries:
+        for entry in sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name):
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name.lower() not in KEPT_BY_STORAGE:
+                    children.append((entry.path, True))
+            elif suffix in SUFFIXES and _is_file(entry, unknown=True):
+                children.append((entry.path, False))
+            elif suffix in UNREAD_SUFFIXES and _is_file(entry, unknown=False):
+                passed_over[UNREAD_SUFFIXES[suffix]] += 1
+    return children
+
+
+def _is_file(entry: "os.DirEntry[str]", unknown: bool) -> bool:
+    """Whether it is a file or a link to one; `unknown` for a link that leads nowhere or in a circle."""
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return unknown

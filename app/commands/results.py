@@ -1,59 +1,61 @@
-"""The answers to photos come in, one after the other; a table, CSV or lines of JSON go out. Also reads what it wrote before.
+"""The answers for photos come in, one at a time; a table, CSV or JSON Lines go out. Also reads back earlier results.
 
-CSV and JSON hold the same: the path, the verdict, the likelier label, each class' probability, what the photo is, which
-network in which version answered, and the error where there is no answer.
+CSV and JSON contain the same data: the path, the verdict, the likeliest label, each class's probability, the photo's size,
+format and SHA-256, the network and its version, and the error if there is no answer.
 """
 
+import base64
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol
 
-from app.inference.contract import Contract
+from app.inference.networks.contract import Contract
 from app.inference.predict import Answer
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of the photo at `path`: its `answer`, or None and the `error`, a sentence."""
+    """The result for the photo at `path`: its `answer`, or None and the `error`, a sentence."""
 
     path: str
     answer: Answer | None
     error: str = ""
 
 
-class Form(Protocol):
-    """A way to write rows. `head` comes before the first of them, "" for none."""
+class Format(Protocol):
+    """An output format. `header` is written before the first row; it may be empty."""
 
-    head: str
+    header: str
 
     def line(self, row: Row) -> str:
-        """A row as text, its line's end included."""
+        """A row as text, including the newline."""
 
 
 class Table:
-    """For people: the verdict, the probability of the likelier label, the path."""
+    """For people: the verdict, the probability of the likeliest label, the path."""
 
-    head = ""
+    header = ""
 
     def line(self, row: Row) -> str:
-        """See Form.line."""
+        """See Format.line."""
         if row.answer is None:
             return f"{'error':9}        {_shown(row.path)}: {row.error}\n"
         return f"{row.answer.verdict:9} {row.answer.probabilities[row.answer.label]:6.4f} {_shown(row.path)}\n"
 
 
 def _shown(path: str) -> str:
-    """A path without what would end the line or steer the terminal."""
+    """The path with newlines and control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
 
 
 class Csv:
-    """RFC 4180, but for the lines' ends, which are those of Unix; a column for each class' probability."""
+    """RFC 4180, but with Unix line ends; one column per class for its probability."""
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
@@ -62,55 +64,60 @@ class Csv:
             *(f"probability_{name}" for name in contract.classes),
             *("width", "height", "format", "sha256", "network", "version", "error"),
         ]
-        self.head = _csv_line(self.columns)
+        self.header = _csv_line(self.columns)
 
     def line(self, row: Row) -> str:
-        """See Form.line."""
+        """See Format.line."""
         answer, version = row.answer, [self._contract.network, self._contract.version]
         if answer is None:
             return _csv_line([row.path, *[""] * (len(self.columns) - 4), *version, row.error])
         photo = answer.photo
-        said = [answer.verdict, answer.label, *answer.probabilities.values()]
-        return _csv_line([row.path, *said, photo.width, photo.height, photo.format, photo.sha256, *version, ""])
+        verdict = [answer.verdict, answer.label, *answer.probabilities.values()]
+        return _csv_line([row.path, *verdict, photo.width, photo.height, photo.format, photo.sha256, *version, ""])
 
-    def read(self, lines: Iterable[str]) -> "Iterator[Before | None]":
-        """What it wrote before, row by row, of the lines after the head; None for one that is not whole."""
+    def read(self, lines: Iterable[str]) -> "Iterator[EarlierRow | None]":
+        """Parse the lines after the header; None for an incomplete row."""
         for cells in csv.reader(lines, strict=True):
             plain = dict(zip(self.columns, cells, strict=False))
-            whole = len(cells) == len(self.columns)
-            yield Before(plain["path"], plain["verdict"], plain["network"], plain["version"]) if whole else None
+            complete = len(cells) == len(self.columns)
+            yield EarlierRow(plain["path"], plain["verdict"], plain["network"], plain["version"]) if complete else None
 
 
 class Json:
-    """An object a line; its members are those of POST /predict."""
+    """One object per line, with the member names of POST /predict.
 
-    head = ""
+    A path that is not UTF-8 has U+FFFD for what is not, and its bytes in the member `path_base64`.
+    """
+
+    header = ""
 
     def __init__(self, contract: Contract) -> None:
         self._model = {"network": contract.network, "version": contract.version}
 
     def line(self, row: Row) -> str:
-        """See Form.line."""
-        plain: dict[str, Any] = {"path": row.path}
+        """See Format.line."""
+        plain: dict[str, Any] = _json_path(row.path)
         if answer := row.answer:
             photo = answer.photo
             plain |= {"verdict": answer.verdict, "label": answer.label, "probabilities": answer.probabilities}
             plain["image"] = {"width": photo.width, "height": photo.height, "format": photo.format, "sha256": photo.sha256}
         return json.dumps(plain | {"model": self._model, "error": row.error or None}) + "\n"
 
-    def read(self, lines: Iterable[str]) -> "Iterator[Before | None]":
-        """What it wrote before, line by line; None for one that is not whole."""
+    def read(self, lines: Iterable[str]) -> "Iterator[EarlierRow | None]":
+        """Parse the lines; None for an incomplete row."""
         for line in lines:
             try:
                 plain = json.loads(line)
-                yield Before(plain["path"], plain.get("verdict", ""), plain["model"]["network"], plain["model"]["version"])
+                model = plain["model"]
+                path = os.fsdecode(base64.b64decode(plain["path_base64"])) if "path_base64" in plain else plain["path"]
+                yield EarlierRow(path, plain.get("verdict", ""), model["network"], model["version"])
             except (ValueError, KeyError, TypeError):
                 yield None
 
 
 @dataclass(frozen=True)
-class Before:
-    """A row of an earlier run; `verdict` is "" for a photo that could not be read."""
+class EarlierRow:
+    """A row that an earlier run has written; `verdict` is "" for a photo that could not be read."""
 
     path: str
     verdict: str
@@ -118,47 +125,47 @@ class Before:
     version: str
 
 
-LONGEST_ROW = 64 * 1024
-"""Bytes: more than any path and error have together."""
+MAX_ROW_BYTES = 64 * 1024
+"""More than the longest path and error together."""
 
 
-class NotOurs(ValueError):
-    """A file that cannot be gone on with; its text says why."""
+class ForeignFile(ValueError):
+    """The file does not hold results that this run can continue; the message says why."""
 
 
-def read_back(file: BinaryIO, form: Csv | Json, contract: Contract) -> Iterator[Before]:
-    """The rows of an earlier run. What a stopped process wrote of a last row is cut off, so that more can follow.
+def read_back(file: BinaryIO, file_format: Csv | Json, contract: Contract) -> Iterator[EarlierRow]:
+    """Yield the rows of an earlier run, then truncate an incomplete last row, which an interrupted process may leave.
 
-    Raises NotOurs for a file of another form, or of another network or version.
+    Raises ForeignFile for a file in another format, or with the results of another network or version.
     """
-    counted = _Counted(file)
+    counted = _CountedLines(file)
     lines = iter(counted)
-    if form.head:
-        head = next(lines, "")
-        if head != form.head and (head.endswith("\n") or not form.head.startswith(head)):
-            raise NotOurs("it does not begin as results do that this command writes for this network")
-        if head != form.head:  # stopped within the first line
+    if file_format.header:
+        header = next(lines, "")
+        if header != file_format.header and (header.endswith("\n") or not file_format.header.startswith(header)):
+            raise ForeignFile("it does not begin with the header that this command writes for this network")
+        if header != file_format.header:  # stopped within the first line
             file.truncate(0)
             return
-    whole = counted.bytes
-    rows = form.read(lines)
-    with suppress(csv.Error):  # a quotation that does not end: the last row
+    complete = counted.bytes
+    rows = file_format.read(lines)
+    with suppress(csv.Error):  # an unterminated quotation, in the last row
         for row in rows:
             if row is None or not counted.ended:
                 break
             if (row.network, row.version) != (contract.network, contract.version):
-                raise NotOurs(
-                    f"it is of {row.network} {row.version}, and {contract.network} {contract.version} would answer now"
+                raise ForeignFile(
+                    f"its results are from {row.network} {row.version}, not from {contract.network} {contract.version}"
                 )
-            whole = counted.bytes
+            complete = counted.bytes
             yield row
-    if next(lines, "") or counted.bytes - whole > LONGEST_ROW:
-        raise NotOurs(f"what follows its first {whole} bytes is not what this command writes")
-    file.truncate(whole)
+    if next(lines, "") or counted.bytes - complete > MAX_ROW_BYTES:
+        raise ForeignFile(f"after its first {complete} bytes, it is not in the format that this command writes")
+    file.truncate(complete)
 
 
-class _Counted:
-    """The lines of a file in UTF-8; `bytes` have been read so far, and the last of them `ended` a line."""
+class _CountedLines:
+    """The lines of a UTF-8 file. `bytes` is the number read so far; `ended` is whether the last line has its newline."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -172,14 +179,20 @@ class _Counted:
             yield line.decode("utf-8", "surrogateescape")
 
 
-def kept(name: str, contract: Contract) -> Csv | Json:
-    """The form of that name, `csv` or `json`, for what that network answers."""
+def file_format(name: str, contract: Contract) -> Csv | Json:
+    """The format `csv` or `json`, for that network's answers."""
     return Csv(contract) if name == "csv" else Json(contract)
 
 
-def form_of(path: Path) -> str:
-    """The form that a file's name asks for."""
+def format_of(path: Path) -> str:
+    """The format that a file's suffix stands for."""
     return "json" if path.suffix.lower() in (".json", ".jsonl", ".ndjson") else "csv"
+
+
+def _json_path(path: str) -> dict[str, Any]:
+    data = os.fsencode(path)
+    text = data.decode("utf-8", "replace")
+    return {"path": text} if text == path else {"path": text, "path_base64": base64.b64encode(data).decode()}
 
 
 def _csv_line(cells: list[Any]) -> str:
@@ -189,5 +202,5 @@ def _csv_line(cells: list[Any]) -> str:
 
 
 def as_text(binary: BinaryIO) -> IO[str]:
-    """The file to write to: UTF-8, names that are none kept byte for byte, each row out as soon as it is whole."""
+    """A text stream over the file: line-buffered UTF-8 that preserves the bytes of file names that are not valid UTF-8."""
     return io.TextIOWrapper(binary, "utf-8", "surrogateescape", newline="", line_buffering=True)

@@ -1,1 +1,1 @@
-"""From a photo's bytes to an answer. Knows no HTTP; start reading at `predict`."""
+"""From a photo's bytes to an answer, without any HTTP. Start reading at `predict`."""

@@ -1,20 +1,20 @@
-"""Fourth step: a stage's feature map comes in; its numbers and pictures of its strongest channels go out."""
+"""Fourth step: a stage's feature map comes in; its statistics and thumbnails of its strongest channels go out."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from app.inference import palette
+from app.inference.drawing import colours, png
 
-LARGEST_THUMBNAIL = 112
-"""Pixels on the longer side of a thumbnail at most. A smaller map keeps a pixel a value; of a larger one, each pixel is the
-mean of 2x2 values, or of 3x3, as many as it takes.
+MAX_THUMBNAIL_SIDE = 112
+"""Pixels on a thumbnail's longer side. A smaller map gets one pixel per value; in a larger one, each pixel is the mean of
+2x2 values, or 3x3, and so on, as many as needed.
 """
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel of a stage: its number, its mean and its largest value, and a PNG of it if one was asked for."""
+    """One channel of a stage: its index, its mean, its largest value (`peak`), and a PNG of it if requested."""
 
     index: int
     mean: float
@@ -24,8 +24,8 @@ class Channel:
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """What a stage computed: `shape` as in the contract, its smallest, largest and mean value, `active` (the fraction of
-    values above 0) and its strongest `channels`, the strongest first.
+    """A summary of a stage's values: `shape` as in the contract; minimum, maximum and mean; `active`, the fraction of values
+    above 0; and its strongest `channels`, strongest first.
     """
 
     stage: str
@@ -39,24 +39,25 @@ class FeatureMap:
 
 
 def summarize(stage: str, kind: str, values: np.ndarray, channels: int, thumbnails: bool) -> FeatureMap:
-    """Describe a feature map, (height, width, channels) or (n,) float32.
+    """Summarize a feature map, (height, width, channels) or (n,) float32.
 
     The strongest channels are those with the largest mean magnitude. All thumbnails of a stage share one colour scale
-    (see `palette.scale`), so that a dark channel is a weak one. A unit of a dense stage is a picture of one pixel.
+    (see `colours.scale`), so a dark channel is a weak one. A unit of a dense stage becomes a picture of one pixel.
     """
-    planes = np.ascontiguousarray(palette.as_picture(values).transpose(2, 0, 1))  # as ONNX Runtime computed it: no copy
+    planes = np.ascontiguousarray(colours.as_picture(values).transpose(2, 0, 1))  # ONNX Runtime's own layout: no copy
     flat = planes.reshape(len(planes), -1)
     means, peaks, low = _means(flat), flat.max(axis=1), float(flat.min())
     strength = means if low >= 0 else _means(np.abs(flat))
     order = np.argsort(-strength, kind="stable")[:channels]
-    thumbnail: list[bytes] | list[None] = [None] * len(order)
+    pictures: list[bytes] | list[None] = [None] * len(order)
     if thumbnails:
-        bottom, top, colours = palette.scale(low, float(peaks.max()))
-        places = palette.indices(planes[order], bottom, top)
-        thumbnail = palette.pngs(np.stack([palette.reduced(plane, LARGEST_THUMBNAIL) for plane in places]), colours)
+        bottom, top, colormap = colours.scale(low, float(peaks.max()))
+        levels = colours.indices(planes[order], bottom, top)
+        small = np.stack([colours.reduce(plane, MAX_THUMBNAIL_SIDE) for plane in levels])
+        pictures = png.encode_levels_batch(small, colormap)
     chosen = [
-        Channel(int(index), float(means[index]), float(peaks[index]), picture)
-        for index, picture in zip(order, thumbnail, strict=True)
+        Channel(int(index), float(means[index]), float(peaks[index]), thumbnail)
+        for index, thumbnail in zip(order, pictures, strict=True)
     ]
     return FeatureMap(
         stage=stage,
@@ -71,6 +72,6 @@ def summarize(stage: str, kind: str, values: np.ndarray, channels: int, thumbnai
 
 
 def _means(flat: np.ndarray) -> np.ndarray:
-    """The mean of each row, (n, m) float32 to (n,): einsum adds faster than `mean`, which adds in pairs."""
+    """The mean of each row, (n, m) float32 to (n,): einsum is faster than `mean`, which sums pairwise."""
     means: np.ndarray = np.einsum("ij->i", flat) / np.float32(flat.shape[1])
     return means

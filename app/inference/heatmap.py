@@ -1,14 +1,16 @@
 """The feature maps of one pass come in; a picture of where in the photo the evidence for a class lies goes out.
 
-No second pass over the photo is needed, because of what follows the last stage that still is a picture:
+No second pass is needed. What is computed depends on the layers after the last spatial stage (with rows and columns):
 
-- A network that judges each place and pools the verdicts has said it already. Each place counts as the scores would
-  differ if the whole photo looked like that place: the class activation map (Zhou et al. 2016) in the units of the answer.
-- Where fully connected layers follow, their slope is a matrix product: it is followed back from the score of the class, less
-  the mean of the others', to that stage, and each place counts as slope times value, summed over channels (gradient times
-  input, Shrikumar et al. 2016; at this stage it is Grad-CAM by Selvaraju et al. 2017 before its averaging of the slopes).
-  Since ReLU is linear on either side of zero, these places, and the biases, add up to the difference of the scores exactly.
-  Where a mean or maximum over all places stands between, a place counts by its share in it (for the mean, Zhou et al.).
+- A network that scores each position and pools the scores has already done the work. A position's evidence is what the
+  difference of the scores would be if the whole photo looked like it: the class activation map (Zhou et al. 2016) in units
+  of the scores.
+- Through fully connected layers the gradient is a matrix product. It is propagated back from the class's score, minus the
+  mean of the others, to the spatial stage. A position's evidence is gradient times value, summed over channels (gradient
+  times input, Shrikumar et al. 2016; Grad-CAM by Selvaraju et al. 2017 before it averages the gradients). Since ReLU is
+  linear on either side of zero, the evidence of all positions plus the biases is exactly the difference of the scores.
+  If a mean or maximum over all positions comes between, each position gets its share of it (for the mean, Zhou et al.).
+  A layer normalisation is followed by its gradient, and the sum is then no longer exact.
 """
 
 from collections.abc import Mapping
@@ -17,80 +19,97 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from app.inference import palette
-from app.inference.activations import steepness
-from app.inference.contract import Contract
-from app.inference.network import Network
+from app.inference.drawing import colours, png
+from app.inference.networks.activations import derivative
+from app.inference.networks.contract import Contract, Stage
+from app.inference.networks.engines import Network
 
-LARGEST = 320
+CATS = ("cat", "not_cat")
+"""The classes of the networks that look for cats."""
+
+MAX_SIDE = 320
 """Pixels on the longer side of the picture."""
 
 OPACITY = 0.75
-"""Opacity where the evidence is strongest: the heatmap never hides the photo."""
+"""Opacity at the strongest evidence; below 1, so that the photo stays visible."""
 
 
 def stages_needed(contract: Contract) -> list[str]:
-    """The stages whose values `evidence` reads: from the last picture to the scores."""
+    """The stages whose values `evidence` reads: from the last spatial stage to the scores."""
     names = [stage.name for stage in contract.stages]
-    return names[_last_picture(contract) :]
+    return names[_last_spatial(contract) :]
 
 
 def possible(contract: Contract) -> bool:
-    """Whether there is one way from the last picture to the scores, which can be followed back."""
-    tail = contract.stages[_last_picture(contract) :]
+    """Whether a single path leads from the last spatial stage to the scores, so that `evidence` can follow it back."""
+    tail = contract.stages[_last_spatial(contract) :]
     return all(stage.inputs == (before.name,) for before, stage in pairwise(tail))
 
 
-def _last_picture(contract: Contract) -> int:
-    """The place among the stages of the last one with rows and columns; 0 if the photo itself is the last."""
-    return max((place for place, stage in enumerate(contract.stages) if len(stage.shape) == 3), default=0)
+def _last_spatial(contract: Contract) -> int:
+    """The index of the last stage with rows and columns; 0 if only the photo itself has them."""
+    return max((index for index, stage in enumerate(contract.stages) if len(stage.shape) == 3), default=0)
 
 
 def subject(contract: Contract, probabilities: Mapping[str, float]) -> str:
-    """The class whose evidence is worth showing: of two the first, `cat`, whatever the answer; of more the likeliest."""
-    if len(contract.classes) == 2:
+    """The class whose evidence is shown: the likeliest; of the networks that look for cats `cat`, whatever the answer."""
+    if contract.classes == CATS:
         return contract.classes[0]
     return max(probabilities, key=lambda name: probabilities[name])
 
 
 def evidence(network: Network, tensor: np.ndarray, stages: dict[str, np.ndarray], subject: str) -> np.ndarray:
-    """How much each place of the last picture speaks for a class, (height, width) float64; negative speaks against.
+    """The evidence for a class at each position of the last spatial stage, (height, width) float64; negative is against it.
 
     Args:
-        network: whose last layers are followed back.
-        tensor: (1, height, width, 3), the photo that was passed.
-        stages: the values that pass gave to `stages_needed`.
+        network: the network, whose weights are read.
+        tensor: (1, height, width, 3), the input of the pass.
+        stages: the values of `stages_needed` in that pass.
         subject: the class.
     """
     contract = network.contract
-    start = _last_picture(contract)
+    start = _last_spatial(contract)
     last = contract.stages[start]
     picture = stages[last.name] if len(last.shape) == 3 else tensor[0]
     others = len(contract.classes) - 1
-    slope = np.array([1.0 if name == subject else -1.0 / others for name in contract.classes])
+    gradient = np.array([1.0 if name == subject else -1.0 / others for name in contract.classes])
     offset = 0.0
-    judged = False
+    positions_scored = False
     for stage in reversed(contract.stages[start:]):
         if stage.kind == "dense":
-            offset += float(network.bias(stage.name).astype(np.float64) @ slope)
-            slope = network.kernel(stage.name).astype(np.float64) @ slope
+            offset += float(network.bias(stage.name).astype(np.float64) @ gradient)
+            gradient = network.kernel(stage.name).astype(np.float64) @ gradient
         elif stage.kind == "relu" and len(stage.shape) == 1:
-            slope = slope * (stages[stage.name] > 0)
+            gradient = gradient * (stages[stage.name] > 0)
         elif stage.kind == "activation" and len(stage.shape) == 1:
-            came = stages[stage.inputs[0]].tolist()
-            slope = slope * np.array([steepness(str(stage.operation), value, stage.slope) for value in came])
+            inputs = stages[stage.inputs[0]].tolist()
+            slopes = network.slopes(stage.name) if stage.operation == "prelu" else np.array(stage.slope)
+            pairs = zip(inputs, np.broadcast_to(slopes, len(inputs)).tolist(), strict=True)
+            gradient = gradient * np.array([derivative(str(stage.operation), *pair) for pair in pairs])
+        elif stage.kind == "normalization" and len(stage.shape) == 1:
+            gradient = _through_normalization(network, stage, stages[stage.inputs[0]], gradient)
         elif stage.kind == "pooling" and stage.kernel is None and stage.operation != "log_mean_exp":
-            slope = slope * _share(picture, stage.operation)
+            gradient = gradient * _share(picture, stage.operation)
         elif stage.operation == "log_mean_exp":
-            judged = True
-    if judged:
-        return np.asarray(picture @ slope + offset, np.float64)
-    by_place: np.ndarray = (slope.reshape(picture.shape) * picture).sum(axis=2)
-    return by_place
+            positions_scored = True
+    if positions_scored:
+        return np.asarray(picture @ gradient + offset, np.float64)
+    by_position: np.ndarray = (gradient.reshape(picture.shape) * picture).sum(axis=2)
+    return by_position
+
+
+def _through_normalization(network: Network, stage: Stage, values: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """The gradient (n,) before a layer normalisation of `values` (n,), from the gradient after it."""
+    gamma, _ = network.normalization(stage.name)
+    deviation = np.sqrt(values.astype(np.float64).var() + (stage.epsilon or 0.0))
+    normal = (values.astype(np.float64) - values.mean(dtype=np.float64)) / deviation
+    scaled = gradient * gamma
+    before: np.ndarray = (scaled - scaled.mean() - normal * (scaled * normal).mean()) / deviation
+    return before
 
 
 def _share(picture: np.ndarray, operation: str | None) -> np.ndarray:
-    """What each place has in the mean or maximum of its channel over all places, (height, width, channels)."""
+    """Each position's share in the mean or maximum of its channel over all positions, (height, width, channels)."""
     height, width, channels = picture.shape
     if operation == "average":
         return np.full(picture.shape, 1 / (height * width))
@@ -99,15 +118,15 @@ def _share(picture: np.ndarray, operation: str | None) -> np.ndarray:
     return largest.reshape(picture.shape)
 
 
-def overlay(places: np.ndarray, width: int, height: int) -> bytes:
-    """A PNG to lay over a photo of `width` x `height` pixels, of the same aspect ratio, at most LARGEST wide or high.
+def overlay(evidence: np.ndarray, width: int, height: int) -> bytes:
+    """A PNG to lay over a photo of `width` x `height` pixels, of the same aspect ratio, at most MAX_SIDE wide and high.
 
-    Only evidence for the class is coloured; where there is none, the picture is transparent.
+    Only evidence for the class is coloured; everywhere else the picture is transparent.
     """
-    shrink = min(1.0, LARGEST / max(width, height))
+    shrink = min(1.0, MAX_SIDE / max(width, height))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    positive = np.maximum(places, 0)
+    positive = np.maximum(evidence, 0)
     share = (positive / (positive.max() or 1.0)).astype(np.float32)
     smooth = np.asarray(Image.fromarray(share).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
-    alpha = np.linspace(0, 255 * OPACITY, len(palette.SEQUENTIAL)).astype(np.uint8)
-    return palette.png(palette.indices(smooth, 0.0, 1.0), palette.SEQUENTIAL, alpha=alpha)
+    alpha = np.linspace(0, 255 * OPACITY, len(colours.SEQUENTIAL)).astype(np.uint8)
+    return png.encode_levels(colours.indices(smooth, 0.0, 1.0), colours.SEQUENTIAL, alpha=alpha)

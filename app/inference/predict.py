@@ -1,5 +1,6 @@
-"""A photo's bytes come in, an answer goes out. The four steps in order: decode, tensor, network, feature maps."""
+"""A photo's bytes come in, an answer goes out. Four steps in order: decode, tensor, network, feature maps."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -9,14 +10,14 @@ from app.errors import InvalidRequest
 from app.inference import heatmap
 from app.inference.decode import MAX_PIXELS, Photo, decode
 from app.inference.feature_maps import FeatureMap, summarize
-from app.inference.network import Network, Pass
+from app.inference.networks.engines import ForwardPass, Network
 from app.inference.tensor import to_tensor
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What an answer should hold. `feature_maps` is thumbnails, summary or none; `stages` empty means all of them;
-    `channels` is how many of the strongest channels of each stage are described.
+class PredictOptions:
+    """What an answer should contain. `feature_maps` is thumbnails, summary or none; empty `stages` means all of them;
+    `channels` is the number of strongest channels described per stage.
     """
 
     feature_maps: str = "thumbnails"
@@ -27,11 +28,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Answer:
-    """Everything that is answered about one photo.
+    """The answer to one photo.
 
     `probabilities` maps class names to 0..1; `heatmap` is a PNG or None, `heatmap_class` the class whose evidence it shows,
-    `heatmap_peak` the evidence at its brightest place, 0 if none speaks for it; `milliseconds` maps steps to the time they
-    took.
+    `heatmap_peak` the evidence at its brightest position, 0 if there is none; `milliseconds` maps steps to durations.
     """
 
     label: str
@@ -45,34 +45,34 @@ class Answer:
     milliseconds: dict[str, float]
 
 
-def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX_PIXELS) -> Answer:
+def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: int = MAX_PIXELS) -> Answer:
     """Answer one photo.
 
     Raises InvalidRequest for a stage that the network does not have, and what `decode` raises.
     """
-    names = chosen_stages(network, wanted.stages) if wanted.feature_maps != "none" else []
-    drawn = wanted.heatmap and heatmap.possible(network.contract)
-    tapped = names + (heatmap.stages_needed(network.contract) if drawn else [])
-    clock = _Clock()
+    names = chosen_stages(network, options.stages) if options.feature_maps != "none" else []
+    with_heatmap = options.heatmap and heatmap.possible(network.contract)
+    requested = names + (heatmap.stages_needed(network.contract) if with_heatmap else [])
+    stopwatch = _Stopwatch()
     photo, tensor = read(data, network, max_pixels)
-    clock.lap("decode")
-    result = network.run(tensor, dict.fromkeys(tapped))
-    clock.lap("inference")
+    stopwatch.lap("decode")
+    result = network.run(tensor, dict.fromkeys(requested))
+    stopwatch.lap("inference")
     maps = []
     for name in names:
         stage = network.contract.stage(name)
         assert stage is not None  # chosen_stages checked it
-        maps.append(summarize(name, stage.kind, result.stages[name], wanted.channels, wanted.feature_maps == "thumbnails"))
-    clock.lap("feature_maps")
+        maps.append(summarize(name, stage.kind, result.stages[name], options.channels, options.feature_maps == "thumbnails"))
+    stopwatch.lap("feature_maps")
     probabilities = by_class(network, result)
     picture, peak, subject = None, None, None
-    if drawn:
+    if with_heatmap:
         subject = heatmap.subject(network.contract, probabilities)
-        places = heatmap.evidence(network, tensor, result.stages, subject)
-        picture, peak = heatmap.overlay(places, photo.width, photo.height), max(0.0, float(places.max()))
-        clock.lap("heatmap")
+        evidence = heatmap.evidence(network, tensor, result.stages, subject)
+        picture, peak = heatmap.overlay(evidence, photo.width, photo.height), max(0.0, float(evidence.max()))
+        stopwatch.lap("heatmap")
     return Answer(
-        label=likelier(probabilities),
+        label=likeliest(probabilities),
         verdict=network.contract.verdict(probabilities),
         probabilities=probabilities,
         feature_maps=tuple(maps),
@@ -80,52 +80,75 @@ def predict(data: bytes, network: Network, wanted: Wanted, max_pixels: int = MAX
         heatmap_peak=peak,
         heatmap_class=subject,
         photo=photo,
-        milliseconds=clock.laps,
+        milliseconds=stopwatch.laps,
     )
 
 
-def by_class(network: Network, result: Pass) -> dict[str, float]:
-    """The probabilities of a pass by the names of their classes."""
+def by_class(network: Network, result: ForwardPass) -> dict[str, float]:
+    """The probabilities of a pass, by class name."""
     return dict(zip(network.contract.classes, map(float, result.probabilities), strict=True))
 
 
-def likelier(probabilities: dict[str, float]) -> str:
+def likeliest(probabilities: dict[str, float]) -> str:
     """The name of the class with the largest probability."""
     return max(probabilities, key=lambda name: probabilities[name])
 
 
-def raw_stages(data: bytes, network: Network, stages: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> Pass:
-    """What every chosen stage computed for one photo; empty `stages` means all. Raises as `predict` does."""
+def raw_stages(data: bytes, network: Network, stages: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> ForwardPass:
+    """The values of the chosen stages for one photo; empty `stages` means all. Raises as `predict` does."""
     names = chosen_stages(network, stages)
     _, tensor = read(data, network, max_pixels)
     result = network.run(tensor, names)
-    return Pass(result.probabilities, {name: result.stages[name] for name in names})
+    return ForwardPass(result.probabilities, {name: result.stages[name] for name in names})
+
+
+MAX_VALUES = 16_000_000
+"""Values in one answer of `run_photos`: all 26 stages of `cat` for four photos, or `probabilities` for any batch."""
+
+
+def run_photos(network: Network, photos: np.ndarray, outputs: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Run photos, (n, height, width, 3) float32; each output has one row per photo. Empty `outputs` means every stage.
+
+    Raises InvalidRequest for an unknown output and for more than MAX_VALUES values in total.
+    """
+    names = chosen_stages(network, outputs)
+    shapes = {stage.name: stage.shape for stage in (*network.contract.stages, *network.contract.inner)}
+    values = len(photos) * sum(math.prod(shapes[name]) for name in names)
+    if values > MAX_VALUES:
+        raise InvalidRequest(
+            f"The requested outputs have {values} values; at most {MAX_VALUES} are answered at once. "
+            "Name only the outputs you need, or send fewer photos."
+        )
+    if outputs:
+        names = list(outputs)  # in the order of the request
+    passes = [network.run(photo[None], names).stages for photo in photos]
+    return {name: np.stack([stages[name] for stages in passes]) for name in names}
 
 
 def chosen_stages(network: Network, stages: tuple[str, ...]) -> list[str]:
-    """The stages asked for, once each and in the network's order, inner layers after them; all stages when none is named.
+    """The named stages, once each, in the network's order, then the named inner layers; all stages if none is named.
 
     Raises InvalidRequest for a name that is neither a stage nor an inner layer.
     """
-    everything = [stage.name for stage in network.contract.stages]
-    known = everything + [layer.name for layer in network.contract.inner]
+    stage_names = [stage.name for stage in network.contract.stages]
+    known = stage_names + [layer.name for layer in network.contract.inner]
     unknown = [name for name in stages if name not in known]
     if unknown:
         raise InvalidRequest(
-            f"Network {network.contract.network} has no stage {', '.join(unknown)}; its stages are {', '.join(everything)}."
+            f"Network {network.contract.network} has no stage {', '.join(unknown)}; its stages are {', '.join(stage_names)}."
         )
-    return [name for name in known if name in stages] if stages else everything
+    return [name for name in known if name in stages] if stages else stage_names
 
 
 def read(data: bytes, network: Network, max_pixels: int) -> tuple[Photo, np.ndarray]:
-    """The first two steps: the photo, and the tensor that the network gets. Raises what `decode` raises."""
+    """The first two steps: the photo and the network's input tensor. Raises what `decode` raises."""
     height, width, _ = network.contract.input_shape
     photo = decode(data, max_pixels, max(height, width))
     return photo, to_tensor(photo.image, height, width)
 
 
-class _Clock:
-    """Milliseconds of each step since the one before."""
+class _Stopwatch:
+    """The duration of each step in milliseconds, from the end of the previous one."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}

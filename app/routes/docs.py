@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI, with every file served from here, so that it works with the network unplugged."""
+"""GET /docs: Swagger UI, with every file served from here, so that it works offline."""
 
 import base64
 import hashlib
@@ -31,13 +31,13 @@ async def swagger_ui(request: Request) -> HTMLResponse:
 
 
 def policy(html: str) -> str:
-    """A Content-Security-Policy with which Swagger UI's page runs the scripts that it came with and reaches nobody else."""
+    """A Content-Security-Policy that lets Swagger UI run its own scripts and contact no other host."""
     inline = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline]
     return "; ".join(
         (
             "default-src 'none'",
-            " ".join(("script-src 'self'", *(f"'sha256-{found}'" for found in hashes))),
+            " ".join(("script-src 'self'", *(f"'sha256-{digest}'" for digest in hashes))),
             "style-src 'self' 'unsafe-inline'",  # Swagger UI sets styles as it draws
             "img-src 'self' data: blob:",
             "connect-src 'self'",
@@ -49,5 +49,5 @@ def policy(html: str) -> str:
 
 
 def mount_assets(app: FastAPI) -> None:
-    """Serve Swagger UI's files from the package that carries them."""
+    """Serve Swagger UI's files from their package."""
     app.mount(ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")

@@ -1,25 +1,27 @@
-"""POST /explain/unit, /explain/stage, /feature-maps/{stage} and /guises: how the network comes to what it says."""
+"""POST /explain/unit, /explain/stage, /feature-maps/{stage} and /guises: how the network arrives at its answer."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
-from app import explanations, problems, schemas, upload
+from app import problems
 from app.errors import NotFound
-from app.inference.compare import compare
-from app.inference.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
-from app.inference.sheet import sheet as drawn
-from app.inference.sheet import with_legend
-from app.routes.predict import Chosen, ServiceNeeded
+from app.inference.drawing.channels import sheet as drawn
+from app.inference.drawing.channels import with_legend
+from app.inference.explain.compare import compare
+from app.inference.explain.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
+from app.routes.options import OptionsRoute
+from app.routes.parameters import Chosen, ServiceNeeded
+from app.schemas import explanation, form, guises, shared
 
-router = APIRouter(tags=["explanations"])
+router = APIRouter(tags=["explanations"], route_class=OptionsRoute)
 
 ERRORS = (401, 404, 413, 415, 422, 429, 503, 504)
 StageName = Annotated[
     str,
     Query(
-        description="A stage, or a layer inside of one; GET /models/{network} lists both",
+        description="A stage, or a layer inside one; GET /models/{network} lists both",
         openapi_examples={"cat": {"value": "stem"}, "tutorial": {"value": "block1_conv"}, "any": {"value": "scores"}},
     ),
 ]
@@ -29,9 +31,9 @@ PICTURE = {"description": "All channels on one colour scale, with its legend", "
 @router.post(
     "/explain/unit",
     summary="The arithmetic behind one number",
-    response_model=explanations.UnitExplanation,
+    response_model=explanation.UnitExplanation,
     responses=problems.responses(*ERRORS),
-    openapi_extra=upload.FORM,
+    openapi_extra=form.FORM,
 )
 async def post_unit(
     service: ServiceNeeded,
@@ -42,29 +44,29 @@ async def post_unit(
     row: Annotated[int, Query(ge=0, description="Its row; 0 in a stage without a picture")] = 0,
     column: Annotated[int, Query(ge=0, description="Its column; 0 in a stage without a picture")] = 0,
     contributions: Annotated[
-        int, Query(ge=1, le=1000, description="How many inputs of a fully connected unit are told one by one")
+        int, Query(ge=1, le=1000, description="How many inputs of a fully connected unit to list")
     ] = 12,
 ) -> Response:
-    """Works one number of a feature map out again in float64, from the same inputs, weights and bias, one term at a time,
-    and sets the result beside what the network itself computed.
+    """Recomputes one number of a feature map in float64, from the same inputs, weights and bias, one term at a time, and
+    shows it beside the number that the network computed.
     """
     check_unit(chosen.contract, stage, (row, column, channel))
-    data = await upload.file(request)
+    data = await form.file(request)
 
     def work() -> Response:
-        place = (row, column, channel)
-        photo, found = explain_unit(data, chosen, stage, place, contributions, service.settings.max_pixels)
-        return schemas.response(explanations.unit(photo, found, chosen))
+        position = (row, column, channel)
+        photo, audit = explain_unit(data, chosen, stage, position, contributions, service.settings.max_pixels)
+        return shared.response(explanation.unit(photo, audit, chosen))
 
     return await service.workers.run(work)
 
 
 @router.post(
     "/explain/stage",
-    summary="Everything that one stage saw",
-    response_model=explanations.StageExplanation,
+    summary="Everything that one stage computed",
+    response_model=explanation.StageExplanation,
     responses=problems.responses(*ERRORS),
-    openapi_extra=upload.FORM,
+    openapi_extra=form.FORM,
 )
 async def post_stage(
     service: ServiceNeeded,
@@ -73,29 +75,29 @@ async def post_stage(
     stage: Annotated[
         str,
         Query(
-            description="A stage, a layer inside of one, or `image`: the picture that the network gets",
+            description="A stage, a layer inside one, or `image`: the picture that the network gets",
             openapi_examples={"input": {"value": INPUT}, "cat": {"value": "stem"}, "tutorial": {"value": "block1_conv"}},
         ),
     ],
     channel: Annotated[
         int | None,
         Query(
-            description="A channel whose every value is wanted",
+            description="A channel to return in full",
             openapi_examples={"none": {"value": None}, "first": {"value": 0}},
         ),
     ] = None,
-    sheet: Annotated[bool, Query(description="The picture of all channels")] = True,
-    values: Annotated[bool, Query(description="Every value of the channel that is wanted, not only its picture")] = True,
+    sheet: Annotated[bool, Query(description="Include the picture of all channels")] = True,
+    values: Annotated[bool, Query(description="Include every value of that channel, not only its picture")] = True,
 ) -> Response:
-    """Answers all channels of a stage in one picture on one colour scale, each one's mean and peak, and on request every
-    value of one of them.
+    """Returns all channels of a stage in one picture on one colour scale, each channel's mean and peak, and on request every
+    value of one channel.
     """
     check_stage(chosen.contract, stage, channel)
-    data = await upload.file(request)
+    data = await form.file(request)
 
     def work() -> Response:
-        found = explain_stage(data, chosen, stage, channel, sheet, service.settings.max_pixels)
-        return schemas.response(explanations.stage(stage, found, channel, chosen, with_values=values))
+        explained = explain_stage(data, chosen, stage, channel, sheet, service.settings.max_pixels)
+        return shared.response(explanation.stage(stage, explained, channel, chosen, with_values=values))
 
     return await service.workers.run(work)
 
@@ -105,21 +107,19 @@ async def post_stage(
     summary="A stage as a picture",
     response_class=Response,
     responses=problems.responses(*ERRORS, success=PICTURE),
-    openapi_extra=upload.FORM,
+    openapi_extra=form.FORM,
 )
 async def post_stage_picture(
     service: ServiceNeeded,
     chosen: Chosen,
     request: Request,
-    stage: Annotated[
-        str, Path(description="A stage, or a layer inside of one", openapi_examples={"cat": {"value": "stem"}})
-    ],
+    stage: Annotated[str, Path(description="A stage, or a layer inside one", openapi_examples={"cat": {"value": "stem"}})],
 ) -> Response:
-    """Draws every channel of a stage on one colour scale, zero visible, with a legend."""
+    """Draws every channel of a stage on one colour scale that includes zero, with a legend."""
     if chosen.contract.stage(stage) is None:
         known = ", ".join(known.name for known in chosen.contract.stages)
         raise NotFound(f"Network {chosen.contract.network} has no stage {stage[:80]!r}; its stages are {known}.")
-    data = await upload.file(request)
+    data = await form.file(request)
 
     def work() -> bytes:
         return with_legend(drawn(stage_values(data, chosen, stage, service.settings.max_pixels)[1]))
@@ -129,20 +129,20 @@ async def post_stage_picture(
 
 @router.post(
     "/guises",
-    summary="Does it still know the cat in disguise?",
-    response_model=explanations.Guises,
+    summary="Does each network still recognize the cat in disguise?",
+    response_model=guises.Guises,
     responses=problems.responses(*ERRORS),
-    openapi_extra=upload.FORM,
+    openapi_extra=form.FORM,
 )
 async def post_guises(service: ServiceNeeded, request: Request) -> Response:
-    """Asks every network about the photo as it is, black and white, mirrored, upside down, turned, shifted, nearer, farther,
-    dark, blurred and half hidden.
+    """Runs every network on the photo as it is, in black and white, mirrored, upside down, rotated, shifted, zoomed in and
+    out, darkened, blurred and partly hidden.
     """
-    service.network(None)  # answers 503 before the networks are there
-    data = await upload.file(request)
+    service.network(None)  # answers 503 before the networks are loaded
+    data = await form.file(request)
 
     def work() -> Response:
-        photo, found = compare(data, service.networks, service.settings.max_pixels)
-        return schemas.response(explanations.guises(photo, found, service.networks))
+        photo, results = compare(data, service.networks, service.settings.max_pixels)
+        return shared.response(guises.guises(photo, results, service.networks))
 
     return await service.workers.run(work)

@@ -1,11 +1,11 @@
-"""GET /health/live and /health/ready: whether the process answers, and whether it can be sent photos."""
+"""GET /health/live and /health/ready: whether the process is alive, and whether it can answer photos."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
 from app import problems
-from app.routes import service
+from app.routes.parameters import service
 from app.service import Service
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -13,12 +13,12 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("/live", summary="Is the process alive?")
 async def live() -> dict[str, str]:
-    """Answers as long as the event loop turns; restart the process when it does not."""
+    """Answers as long as the event loop runs; restart the process when it does not."""
     return {"status": "live"}
 
 
 @router.get("/ready", summary="Can it answer photos?", responses=problems.responses(503))
 async def ready(service: Annotated[Service, Depends(service)]) -> dict[str, str]:
-    """Answers 200 once every network is loaded and has answered once, and 503 before."""
+    """Answers 200 once every network is loaded and has run once, and 503 before."""
     service.check_ready()
     return {"status": "ready"}

@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from app import metrics
 from app.settings import metrics_are_shared
+from app.telemetry import metrics
 
 router = APIRouter(tags=["health"])
 

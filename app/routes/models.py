@@ -1,22 +1,22 @@
-"""GET /models and what lies below it: what is served, what it is made of, how well it does."""
+"""GET /models and the paths below it: the networks, their structure, their measured accuracy."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
-from app import problems, schemas
+from app import problems
 from app.errors import InvalidRequest, NotFound
-from app.inference import geometry, kernels
-from app.inference.network import Network
-from app.routes import service
-from app.routes.predict import VersionName
+from app.inference.drawing import kernels
+from app.inference.explain import receptive_field
+from app.inference.networks.engines import Network
+from app.routes.options import OptionsRoute
+from app.routes.parameters import NetworkPath, ServiceNeeded, VersionName
+from app.schemas import networks
 from app.service import Service
 
-router = APIRouter(tags=["networks"])
+router = APIRouter(tags=["networks"], route_class=OptionsRoute)
 
-ServiceNeeded = Annotated[Service, Depends(service)]
-NetworkPath = Annotated[str, Path(description="A network's name", openapi_examples={"tutorial": {"value": "tutorial"}})]
 StagePath = Annotated[str, Path(description="A convolution's name", openapi_examples={"first": {"value": "block1_conv"}})]
 
 
@@ -26,8 +26,8 @@ PICTURE = {"description": "A column for each filter, a row for each input channe
 @router.get(
     "/models",
     summary="The networks that are served",
-    response_model=schemas.Networks,
-    responses=problems.responses(401, 429, 503),
+    response_model=networks.Networks,
+    responses=problems.responses(401, 422, 429, 503),
 )
 async def get_models(service: ServiceNeeded) -> dict[str, Any]:
     """Lists every network with its size, its input and its measured accuracy."""
@@ -35,7 +35,7 @@ async def get_models(service: ServiceNeeded) -> dict[str, Any]:
     return {
         "default": default,
         "networks": [
-            schemas.network_answer(network, list(service.versions[name]), _records(service, network)["metrics"])
+            networks.network_answer(network, list(service.versions[name]), _records(service, network)["metrics"])
             for name, network in service.networks.items()
         ],
     }
@@ -44,18 +44,18 @@ async def get_models(service: ServiceNeeded) -> dict[str, Any]:
 @router.get(
     "/models/{network}",
     summary="Everything about one network",
-    response_model=schemas.NetworkDetail,
+    response_model=networks.NetworkDetail,
     responses=problems.responses(401, 404, 422, 429, 503),
 )
 async def get_model(service: ServiceNeeded, network: NetworkPath, version: VersionName = None) -> dict[str, Any]:
-    """Answers its stages in order, what was measured of it, and how its training went."""
-    found = service.network(network, version)
-    records = _records(service, found)
+    """Returns its stages in order, its measurements and its training history."""
+    chosen = service.network(network, version)
+    records = _records(service, chosen)
     layers = {
-        "stages": [geometry.described(found.contract, stage) for stage in found.contract.stages],
-        "inner": [geometry.described(found.contract, layer) for layer in found.contract.inner],
+        "stages": [receptive_field.describe(chosen.contract, stage) for stage in chosen.contract.stages],
+        "inner": [receptive_field.describe(chosen.contract, layer) for layer in chosen.contract.inner],
     }
-    return schemas.network_answer(found, list(service.versions[network]), records["metrics"]) | layers | records
+    return networks.network_answer(chosen, list(service.versions[network]), records["metrics"]) | layers | records
 
 
 def _records(service: Service, network: Network) -> dict[str, dict[str, Any] | None]:
@@ -83,17 +83,17 @@ async def get_kernels(
     version: VersionName = None,
 ) -> Response:
     """Draws the trained weights of a convolution on one colour scale: blue below zero, white at zero, brown above."""
-    found = service.network(network, version)
-    drawable = [s.name for s in (*found.contract.stages, *found.contract.inner) if "convolution" in s.kind]
+    chosen = service.network(network, version)
+    drawable = [s.name for s in (*chosen.contract.stages, *chosen.contract.inner) if "convolution" in s.kind]
     if stage not in drawable:
-        known = found.contract.stage(stage)
+        known = chosen.contract.stage(stage)
         what = f"is a {known.kind} stage and has no kernels to draw" if known else "is no stage"
         raise NotFound(f"{stage[:80]!r} {what} of network {network}; its convolutions are: {', '.join(drawable) or 'none'}.")
-    kernel = found.kernel(stage)
+    kernel = chosen.kernel(stage)
     if channel is not None and not 0 <= channel < kernel.shape[3]:
         raise InvalidRequest(f"Stage {stage} has no channel {channel}; its channels are 0 to {kernel.shape[3] - 1}.")
 
     def work() -> bytes:
-        return kernels.picture(kernel) if channel is None else kernels.filter_picture(kernel, channel)
+        return kernels.draw_kernel(kernel) if channel is None else kernels.draw_filter(kernel, channel)
 
     return Response(await service.workers.run(work), media_type="image/png")

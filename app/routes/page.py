@@ -1,4 +1,4 @@
-"""GET /: the page, plain files from app/web, with a policy that lets it reach nothing but this service."""
+"""GET /: the page, plain files from app/web, under a policy that lets it reach only this service."""
 
 from pathlib import Path
 
@@ -26,11 +26,11 @@ POLICY = "; ".join(
     )
 )
 
-# Those that every answer has, app.sight adds.
+# app.middleware.request_log adds the headers that every answer has.
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-    "Cache-Control": "no-cache",  # ask each time, be told "not modified": a new version is never mixed with an old one
+    "Cache-Control": "no-cache",  # revalidate each time, so that new files never mix with old ones
 }
 
 
@@ -41,7 +41,7 @@ async def page() -> Response:
 
 
 class _Assets(StaticFiles):
-    """The page's files, with the page's headers."""
+    """The page's files, served with the page's headers."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)

@@ -1,18 +1,34 @@
-/** What the page asks of the service: requests in, answers out; a refusal becomes an error whose message is a sentence. */
+/** Requests to the service in, answers out; a refusal becomes an error whose message is a sentence. */
+// @ts-check
 
-let key = remembered();
+/** @import { Guises, NetworkDetail, Networks, PickedPhoto, Prediction, StageExplanation } from "./types.js" */
+/** @import { Unit } from "./stage/units.js" */
 
-/** Send this API key from now on; it is remembered until the tab is closed, if the browser allows that. */
+/** @typedef {Record<string, string | number | boolean | null | undefined>} Query parameters; null and undefined are left out */
+
+/**
+ * What each path answers.
+ *
+ * @typedef {{ predict: Prediction, "explain/stage": StageExplanation, "explain/unit": Unit, guises: Guises }} Answers
+ */
+
+let key = rememberedKey();
+
+/**
+ * Send this API key from now on. It is remembered until the tab is closed, if the browser allows that.
+ *
+ * @param {string} given
+ */
 export function useKey(given) {
   key = given;
   try {
     sessionStorage.setItem("key", given);
   } catch {
-    // It is asked for again after the next reload.
+    // Storage is blocked: the page asks for the key again after a reload.
   }
 }
 
-function remembered() {
+function rememberedKey() {
   try {
     return sessionStorage.getItem("key") ?? "";
   } catch {
@@ -20,38 +36,73 @@ function remembered() {
   }
 }
 
-/** The service refused: `status` is its HTTP status, `message` its own words. */
+/** The service refused: `status` is its HTTP status, or 0 if it did not answer; `message` is its own explanation. */
 export class Refusal extends Error {
+  /**
+   * @param {number} status
+   * @param {string} message
+   */
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
 
-/** GET a JSON answer. */
-export const get = (path, signal) => send(path, {}, { signal });
+/**
+ * What is served.
+ *
+ * @returns {Promise<Networks>}
+ */
+export const networks = async () => (await request("models", {}, {})).json();
 
-/** POST the photo and return the JSON answer. `query` leaves out what is null. */
-export function post(path, query, photo, signal) {
+/**
+ * Everything about one network.
+ *
+ * @param {string} name
+ * @param {AbortSignal} signal
+ * @returns {Promise<NetworkDetail>}
+ */
+export const network = async (name, signal) => (await request(`models/${name}`, {}, { signal })).json();
+
+/**
+ * POST the photo and return the JSON answer.
+ *
+ * @template {keyof Answers} P
+ * @param {P} path
+ * @param {Query} query
+ * @param {PickedPhoto} photo
+ * @param {AbortSignal} signal
+ * @returns {Promise<Answers[P]>}
+ */
+export async function post(path, query, photo, signal) {
   const body = new FormData();
   body.append("file", photo.file, photo.name);
-  return send(path, query, { method: "POST", body, signal });
+  return (await request(path, query, { method: "POST", body, signal })).json();
 }
 
-/** GET a picture as an address for <img>; it needs the key, so <img> cannot fetch it itself. */
+/**
+ * GET a picture and return an object URL for <img>, which could not send the API key itself.
+ *
+ * @param {string} path
+ * @param {Query} query
+ * @param {AbortSignal} signal
+ */
 export async function picture(path, query, signal) {
-  return URL.createObjectURL(await (await reach(path, query, { signal })).blob());
+  return URL.createObjectURL(await (await request(path, query, { signal })).blob());
 }
 
-const send = async (path, query, options) => (await reach(path, query, options)).json();
-
-async function reach(path, query, options) {
+/**
+ * @param {string} path
+ * @param {Query} query
+ * @param {RequestInit} options
+ */
+async function request(path, query, options) {
   let response;
   try {
     response = await fetch(address(path, query), { ...options, headers: key ? { "X-API-Key": key } : {} });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refusal(0, "The service did not answer. Is it still running, and is the network there?");
+    if (superseded(error)) throw error;
+    throw new Refusal(0, "The service did not answer. Check that it is running and that you are online.");
   }
   if (response.ok) return response;
   let detail;
@@ -63,21 +114,39 @@ async function reach(path, query, options) {
   throw new Refusal(response.status, detail);
 }
 
-/** The full address of a path of the service, wherever a proxy has put it. */
+/**
+ * The full address of a path of the service, wherever a proxy has put it.
+ *
+ * @param {string} path
+ * @param {Query} [query]
+ */
 export function address(path, query = {}) {
   const url = new URL(path, document.baseURI);
   url.hash = "";
-  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
+  }
   return url;
 }
 
-/** The command that asks the same in a terminal. */
+/**
+ * The command that sends the same request from a terminal.
+ *
+ * @param {string} path
+ * @param {Query} query
+ * @param {PickedPhoto} photo
+ */
 export function curl(path, query, photo) {
+  /** @param {string} text */
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const secret = key ? ' -H "X-API-Key: $KEY"' : "";
   const name = /[;,"\\]/.test(photo.name) ? `"${photo.name.replace(/["\\]/g, "\\$&")}"` : photo.name; // as curl's -F reads names
   return `curl${secret} -F ${quoted(`file=@${name}`)} ${quoted(address(path, query).href)}`;
 }
 
-/** Whether an error only says that a newer request took its place. */
-export const superseded = (error) => error.name === "AbortError";
+/**
+ * Whether an error only means that a newer request replaced this one.
+ *
+ * @param {unknown} error
+ */
+export const superseded = (error) => error instanceof Error && error.name === "AbortError";

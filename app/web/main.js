@@ -1,71 +1,94 @@
-/** The conductor: a photo comes in, the three acts are played in turn, and the place in the address is followed. */
+/** The conductor: a photo comes in, the three acts are shown in turn, and the position in the address is followed. */
+// @ts-check
 
-import * as answer from "./answer.js";
+import * as answer from "./acts/answer.js";
+import * as guises from "./acts/guises.js";
+import * as ribbon from "./acts/ribbon.js";
+import * as address from "./address.js";
 import * as api from "./api.js";
-import { $ } from "./dom.js";
-import * as guises from "./guises.js";
+import { $, fade, find } from "./basics/dom.js";
+import { showMessage, showTrouble } from "./message.js";
 import { listen } from "./photo.js";
-import * as place from "./place.js";
 import * as replay from "./replay.js";
-import { StageView } from "./stage.js";
-import * as walk from "./walk.js";
+import { StageView } from "./stage/stage.js";
+
+/** @import { Expected, Guises, NetworkDetail, Networks, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
+/** @import { Unit } from "./stage/units.js" */
 
 const OPACITY = 0.8;
 
+/** @typedef {{ predict?: Prediction, unit?: Unit | null, guises?: Guises }} Answers the newest of each */
+
 const state = {
-  models: null, // GET /models
-  details: new Map(), // GET /models/{network}, by name
-  place: place.read(),
-  photo: null, // {file, name, address, url}: its object URL, and what is shown of it; and, once answered, width, height, guises
-  expected: null, // what a replayed walk promised: {photo, model, probability}
+  /** @type {Networks} */
+  models: { default: "", networks: [] },
+  isReady: false, // whether the list of networks has arrived
+  /** @type {Map<string, NetworkDetail>} */
+  details: new Map(),
+  /** @type {Position} */
+  position: address.read(),
+  /** @type {Photo | null} */
+  photo: null,
+  /** @type {Expected | null} what a replayed walk promises */
+  expected: null,
   opacity: OPACITY,
-  follow: false, // whether the place is one that somebody else was led to, so that the page goes there
-  answers: {}, // the newest of predict, unit and guises
-  asking: new AbortController(), // ends everything that was asked about the photo and network before
+  follow: false, // whether the position came with a link or a walk, so that the page scrolls to it
+  /** @type {Answers} */
+  answers: {},
+  asking: new AbortController(), // aborts every request about the previous photo and network
+  /** @type {StageView | null} */
   view: null,
 };
 
-const openSample = listen({ onPhoto: setPhoto, onWalk: openWalk, onTrouble: say });
+const chooser = $("network", HTMLSelectElement);
+const openSample = listen({ onPhoto: setPhoto, onWalk: openWalk, onTrouble: showMessage });
 
 start();
 
 async function start() {
   try {
-    state.models = await api.get("models");
+    state.models = await api.networks();
+    state.isReady = true;
   } catch (error) {
-    trouble(error, start);
+    showTrouble(error, start);
     return;
   }
-  say("");
+  showMessage("");
   const names = networks();
-  $("network").replaceChildren(...names.map((name) => new Option(name === state.models.default ? `${name} (the best)` : name, name)));
-  $("served").textContent = `Served here: ${names.join(", ")}.`;
+  const options = names.map((name) => new Option(name === state.models.default ? `${name} (default)` : name, name));
+  chooser.replaceChildren(...options);
+  $("served").textContent = `Networks served here: ${names.join(", ")}.`;
   arrive();
   if (state.photo) ask();
 }
 
 const networks = () => state.models.networks.map(({ network }) => network);
 
-/** Take the place that the address names: a network that is not served gives way to the default, a link's photo is looked for. */
+/** Take the position from the address: an unknown network gives way to the default, a link's photo is looked for. */
 function arrive() {
-  const { photo, model, ...found } = place.read();
-  state.place = { ...found, network: networks().includes(found.network) ? found.network : state.models.default };
-  $("network").value = state.place.network;
-  state.follow = Boolean(found.stage);
+  const { photo, model, ...position } = address.read();
+  const network = networks().find((name) => name === position.network) ?? state.models.default;
+  state.position = { ...position, network };
+  chooser.value = network;
+  state.follow = Boolean(position.stage);
   if (!photo || photo === state.answers.predict?.image.sha256) return;
   state.expected = { photo, model, probability: null };
-  if (!openSample(photo)) say(`This link leads into a walk with the photo whose SHA-256 begins with ${photo.slice(0, 12)}. Drop that photo here to follow it.`);
+  if (openSample(photo)) return;
+  showMessage(
+    `This link is about the photo whose SHA-256 begins with ${photo.slice(0, 12)}. Drop that photo here to follow it.`,
+  );
 }
 
+/** @param {PickedPhoto} picked */
 function setPhoto({ file, name }) {
-  if (state.photo) URL.revokeObjectURL(state.photo.address);
-  if (!state.expected && state.photo) Object.assign(state.place, { channel: null, row: null, column: null });
-  const address = URL.createObjectURL(file);
-  state.photo = { file, name, address, url: address };
-  if (state.models) ask();
+  if (state.photo) URL.revokeObjectURL(state.photo.objectUrl);
+  if (!state.expected && state.photo) Object.assign(state.position, { channel: null, row: null, column: null });
+  const objectUrl = URL.createObjectURL(file);
+  state.photo = { file, name, objectUrl, url: objectUrl, width: 0, height: 0, guises: null };
+  if (state.isReady) ask();
 }
 
-/** Ask everything about the photo anew: the answer first, then the ribbon, then the open stage, then the guises. */
+/** Ask everything about the photo anew: the answer first, then the ribbon, the open stage and the guises. */
 async function ask() {
   state.asking.abort();
   state.asking = new AbortController();
@@ -74,220 +97,254 @@ async function ask() {
   state.answers = {};
   const { signal } = state.asking;
   const { photo } = state;
-  const { network } = state.place;
-  offerToKeep(false);
-  say("");
+  const network = state.position.network ?? state.models.default;
+  if (!photo) return;
+  showTools(false);
+  showMessage("");
   fade($("walk"), true);
   fade($("why"), !photo.guises);
   answer.wait(photo);
   try {
-    const query = { network, feature_maps: "none", heatmap: "true" };
-    const [first, detail] = await Promise.all([api.post("predict", query, photo, signal), detailOf(network, signal)]);
-    state.answers.predict = first;
-    Object.assign(photo, { width: first.image.width, height: first.image.height });
-    answer.show(first, { opacity: state.opacity, onOpacity: (value) => (state.opacity = value), band: detail.unsure });
-    curl("curl-predict", api.curl("predict", query, photo));
-    if (state.expected) compareWith(first);
-    if ($("picture").classList.contains("unshown") || first.image.animated) await standIn(photo, first.image, network, signal);
-    offerToKeep(true);
-
-    const seen = await api.post("predict", { network }, photo, signal);
-    state.view = new StageView({ photo, detail, answer: seen, signal }, { place: note, open: openStage, step: stepStage, trouble, unit: (unit) => (state.answers.unit = unit) });
-    $("walk").hidden = false;
-    fade($("walk"), false);
-    walk.draw(detail, seen, photo, openStage);
-    await showStage(state.place.stage, state.follow && "start");
-    state.follow = false;
-
-    $("why").hidden = false;
-    if (!photo.guises) guises.wait();
-    fade($("why"), false);
-    photo.guises ??= await api.post("guises", {}, photo, signal);
-    state.answers.guises = photo.guises;
-    guises.show(photo.guises, state.models.networks, api.curl("guises", {}, photo));
+    const detail = await showAnswer(photo, network, signal);
+    await showWalk(photo, detail, signal);
+    await showGuises(photo, signal);
   } catch (error) {
     if (api.superseded(error)) return;
     if (!state.answers.predict) answer.fail();
     if (!state.view) $("walk").hidden = true;
     if (!photo.guises) $("why").hidden = true;
-    trouble(error, ask);
+    showTrouble(error, ask);
   }
 }
 
-/** What belongs to the photo before stays where it is, so that the page does not jump, but pales and cannot be used. */
-function fade(act, stale) {
-  act.inert = stale;
-  act.classList.toggle("stale", stale);
+/**
+ * @param {Photo} photo
+ * @param {string} network
+ * @param {AbortSignal} signal
+ */
+async function showAnswer(photo, network, signal) {
+  const query = { network, feature_maps: "none", heatmap: "true" };
+  const [first, detail] = await Promise.all([api.post("predict", query, photo, signal), detailOf(network, signal)]);
+  state.answers.predict = first;
+  Object.assign(photo, { width: first.image.width, height: first.image.height });
+  answer.show(first, { view: state, band: detail.unsure });
+  find($("curl-predict"), "code").textContent = api.curl("predict", query, photo);
+  if (state.expected) showMessage(replay.compare(state.expected, first), "notice");
+  state.expected = null;
+  if ($("picture").classList.contains("unshown") || first.image.animated) await standIn(photo, first, network, signal);
+  showTools(true);
+  return detail;
 }
 
-/** Show or hide what can be done with an answer: its curl, a link, a file. */
-function offerToKeep(answered) {
-  for (const one of document.querySelectorAll("#curl-predict, .walk-tools")) one.hidden = !answered;
+/**
+ * @param {Photo} photo
+ * @param {NetworkDetail} detail
+ * @param {AbortSignal} signal
+ */
+async function showWalk(photo, detail, signal) {
+  const prediction = await api.post("predict", { network: detail.network }, photo, signal);
+  const listeners = { move: remember, open: openStage, step: stepStage, trouble: showTrouble, unit: rememberUnit };
+  state.view = new StageView({ photo, detail, prediction, signal }, listeners);
+  $("walk").hidden = false;
+  fade($("walk"), false);
+  ribbon.draw(detail, prediction, photo, openStage);
+  await showStage(state.position.stage, state.follow ? "start" : null);
+  state.follow = false;
 }
 
+/**
+ * @param {Photo} photo
+ * @param {AbortSignal} signal
+ */
+async function showGuises(photo, signal) {
+  $("why").hidden = false;
+  if (!photo.guises) guises.wait();
+  fade($("why"), false);
+  photo.guises ??= await api.post("guises", {}, photo, signal);
+  state.answers.guises = photo.guises;
+  guises.show(photo.guises, state.models.networks, api.curl("guises", {}, photo));
+}
+
+/**
+ * Show or hide what can be done with an answer: its curl command, a link, a download.
+ *
+ * @param {boolean} isAnswered
+ */
+function showTools(isAnswered) {
+  $("curl-predict").hidden = !isAnswered;
+  find(document, ".walk-tools").hidden = !isAnswered;
+}
+
+/**
+ * @param {string} network
+ * @param {AbortSignal} signal
+ */
 async function detailOf(network, signal) {
-  if (!state.details.has(network)) state.details.set(network, await api.get(`models/${network}`, signal));
-  return state.details.get(network);
+  const detail = state.details.get(network) ?? (await api.network(network, signal));
+  state.details.set(network, detail);
+  return detail;
 }
 
-/** Browsers show no TIFF, and animations move: then the picture that the network gets stands for the photo. */
-async function standIn(photo, image, network, signal) {
-  const { picture } = await api.post("explain/stage", { network, stage: "image", sheet: false, values: false }, photo, signal);
-  photo.url = picture;
-  answer.standIn(picture, image);
+/**
+ * Browsers do not show TIFF, and animations move: the network's input picture stands in for such photos.
+ *
+ * @param {Photo} photo
+ * @param {Prediction} prediction
+ * @param {string} network
+ * @param {AbortSignal} signal
+ */
+async function standIn(photo, { image }, network, signal) {
+  const query = { network, stage: "image", sheet: false, values: false };
+  const { picture } = await api.post("explain/stage", query, photo, signal);
+  photo.url = picture ?? photo.url;
+  answer.standIn(photo.url, image);
 }
 
+/** @param {NetworkDetail} detail */
 const firstFilter = (detail) => (detail.stages.find((stage) => stage.kind === "convolution") ?? detail.stages[0]).name;
 
-/** The visitor opens a stage: a new page of the history. */
+/**
+ * The visitor opens a stage: a new entry of the history.
+ *
+ * @param {string} name
+ */
 function openStage(name) {
   if (!state.view) return;
-  say("");
-  note({ stage: name, channel: null, row: null, column: null }, true);
+  showMessage("");
+  remember({ stage: name, channel: null, row: null, column: null }, true);
   showStage(name, "nearest");
 }
 
 /**
- * Show a stage at the place in the address; a name that is none gives way to the first filter. `block` is how the page moves
- * there, as scrollIntoView has it; left out, it stays.
+ * Show a stage at the current position; an unknown name gives way to the first filter.
+ *
+ * @param {string | null} name
+ * @param {ScrollLogicalPosition | null} block how the page scrolls there, as scrollIntoView has it; null: it stays
  */
 async function showStage(name, block) {
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const { view } = state;
-  const detail = state.details.get(state.place.network);
   if (!view) return;
-  const known = name && view.find(name) ? name : firstFilter(detail);
-  if (name && name !== known) say(`The network ${detail.network} has no stage ${name.slice(0, 80)}; this is ${known}.`);
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const { detail } = view.context;
+  const layer = (name && view.find(name)) || view.find(firstFilter(detail));
+  if (!layer) return;
+  if (name && name !== layer.name) {
+    showMessage(`The network ${detail.network} has no stage ${name.slice(0, 80)}; showing ${layer.name} instead.`);
+  }
   try {
-    walk.mark(known, calm);
-    const opened = view.open({ ...state.place, stage: known });
-    if (block) $("stage").scrollIntoView({ block, behavior: calm ? "auto" : "smooth" });
+    ribbon.mark(layer.name, reducedMotion);
+    const opened = view.open(layer, state.position);
+    if (block) $("stage").scrollIntoView({ block, behavior: reducedMotion ? "auto" : "smooth" });
     await opened;
   } catch (error) {
-    trouble(error);
+    showTrouble(error);
   }
 }
 
-/** The stage before or after the open one: of the ribbon, or inside of a block, of its layers too. */
+/**
+ * Open the stage that many steps further on: of the ribbon or, inside a block, of its layers too.
+ *
+ * @param {number} by
+ */
 function stepStage(by) {
-  const detail = state.details.get(state.place.network);
-  if (!detail || !state.view?.layer) return;
-  const open = state.view.layer.name;
-  const ribbon = detail.stages.map((stage) => stage.name);
-  const names = ribbon.includes(open) ? ribbon : walk.passed(detail).map((stage) => stage.name);
+  const { view } = state;
+  if (!view?.layer) return;
+  const { detail } = view.context;
+  const open = view.layer.name;
+  const stages = detail.stages.map((stage) => stage.name);
+  const names = stages.includes(open) ? stages : ribbon.inOrder(detail).map((stage) => stage.name);
   const next = names[names.indexOf(open) + by];
   if (next) openStage(next);
 }
 
-/** Remember where the visitor is; `anew` makes it a step that "back" undoes. */
-function note(where, anew) {
-  Object.assign(state.place, where);
-  state.answers.unit = null; // the sum of another place
-  place.write(state.place, { anew });
+/**
+ * Remember where the visitor is.
+ *
+ * @param {Partial<Position>} position
+ * @param {boolean} newEntry whether "back" undoes it
+ */
+function remember(position, newEntry) {
+  Object.assign(state.position, position);
+  state.answers.unit = null; // it belongs to another position
+  address.write(state.position, { newEntry });
 }
 
-function compareWith(first) {
-  const sentence = replay.compare(state.expected, first);
-  say(sentence, "notice");
-  state.expected = null;
+/** @param {Unit} unit */
+function rememberUnit(unit) {
+  state.answers.unit = unit;
 }
 
-/** Replay a downloaded walk: its network, its place, and its photo if it is inside, or once it is dropped. */
+/**
+ * Replay a downloaded walk: its network, its position, and its photo if it is inside, or else once it is dropped.
+ *
+ * @param {PickedPhoto} file
+ */
 async function openWalk(file) {
   try {
-    const found = await replay.read(file);
-    const { network } = found.model;
-    if (!state.models) throw new Error("The service has not said yet what it serves. Try again in a moment.");
-    if (!networks().includes(network)) throw new Error(`This walk is of the network ${network}, which is not served here.`);
-    const inside = await replay.photoOf(found);
-    state.expected = { photo: found.photo.sha256, model: found.model.sha256, probability: replay.told(found.answers.predict) };
-    state.place = { ...found.place, network };
-    state.opacity = found.settings.opacity ?? OPACITY;
-    state.follow = Boolean(found.place.stage);
-    $("network").value = network;
-    place.write(state.place, { anew: true });
+    const walk = await replay.read(file);
+    const { photo, place } = walk;
+    const { network } = walk.model;
+    if (!state.isReady) throw new Error("The list of networks has not arrived yet. Try again in a moment.");
+    if (!networks().includes(network)) throw new Error(`This walk uses the network ${network}, which is not served here.`);
+    const inside = await replay.photoOf(walk);
+    state.expected = replay.expectedOf(walk);
+    state.position = { ...place, network };
+    state.opacity = walk.settings.opacity ?? OPACITY;
+    state.follow = Boolean(place.stage);
+    chooser.value = network;
+    address.write(state.position, { newEntry: true });
     if (inside) setPhoto(inside);
-    else if (!openSample(found.photo.sha256)) say(`This walk is of ${found.photo.name}, ${found.photo.width} × ${found.photo.height} (SHA-256 ${found.photo.sha256.slice(0, 12)}…). Drop that photo here to walk it again.`, "notice");
+    else if (!openSample(photo.sha256)) {
+      const what = `${photo.name}, ${photo.width} × ${photo.height} (SHA-256 ${photo.sha256.slice(0, 12)}…)`;
+      showMessage(`This walk is of ${what}. Drop that photo here to replay it.`, "notice");
+    }
   } catch (error) {
-    say(error.message);
+    showMessage(error instanceof Error ? error.message : String(error));
   }
 }
 
 async function download() {
-  const { photo, answers, opacity } = state;
-  const picture = $("with-photo").checked ? await replay.inline(photo.file) : null;
-  const { heatmap, ...predict } = answers.predict;
-  const bare = answers.guises && { ...answers.guises, guises: answers.guises.guises.map(({ thumbnail, ...guise }) => guise) };
-  const here = { stage: state.place.stage, channel: state.place.channel, row: state.place.row, column: state.place.column };
-  const text = replay.write({ photo, place: here, settings: { opacity }, answers: { predict, unit: answers.unit ?? null, guises: bare ?? null }, picture });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  link.download = `${photo.name.replace(/\.\w+$/, "")}.walk.json`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  const { photo, position, opacity, answers } = state;
+  const { predict, unit, guises } = answers;
+  if (!photo || !predict) return;
+  const withPhoto = $("with-photo", HTMLInputElement).checked;
+  await replay.save({ photo, position, opacity, predict, unit: unit ?? null, guises, withPhoto });
 }
 
 async function copyLink() {
+  if (!state.answers.predict) return;
   const { image, model } = state.answers.predict;
   const url = new URL(location.href);
-  url.hash = place.fragment({ ...state.place, photo: image.sha256, model: model.sha256 });
+  url.hash = address.fragment({ ...state.position, photo: image.sha256, model: model.sha256 });
   try {
     await navigator.clipboard.writeText(url.href);
-    say("The link is copied. Whoever opens it drops the same photo and stands where you stand.", "notice");
+    showMessage("The link is copied. Whoever opens it and drops the same photo sees this view.", "notice");
   } catch {
     prompt("Copy this link:", url.href);
   }
 }
 
-/** Say a sentence above everything; an "alert" interrupts a screen reader, a "notice" waits. Nothing takes both back. */
-function say(text, where = "alert") {
-  for (const id of ["alert", "notice"]) {
-    $(id).textContent = id === where ? text : "";
-    $(id).hidden = !$(id).textContent;
-  }
-}
-
-/** An error as a sentence; a missing key is asked for, and `again` tries once more with it. */
-function trouble(error, again) {
-  if (api.superseded(error)) return;
-  if (!(error instanceof api.Refusal)) console.error(error);
-  say(error instanceof api.Refusal ? error.message : `The page met a mistake of its own: ${error.message}`);
-  if (error.status !== 401) return;
-  $("key-form").hidden = false;
-  $("key-form").onsubmit = (event) => {
-    event.preventDefault();
-    api.useKey($("key").value);
-    $("key-form").hidden = true;
-    again?.();
-  };
-  $("key").focus();
-}
-
-function curl(id, command) {
-  $(id).querySelector("code").textContent = command;
-}
-
-$("network").addEventListener("change", (event) => {
-  state.place = { network: event.target.value, stage: null, channel: null, row: null, column: null };
-  place.write(state.place, { anew: true });
+chooser.addEventListener("change", () => {
+  state.position = { network: chooser.value, stage: null, channel: null, row: null, column: null };
+  address.write(state.position, { newEntry: true });
   if (state.photo) ask();
 });
-$("download").addEventListener("click", () => download().catch(trouble));
+$("download").addEventListener("click", () => download().catch(showTrouble));
 $("link").addEventListener("click", copyLink);
-$("about-open").addEventListener("click", () => $("about").showModal());
+$("about-open").addEventListener("click", () => $("about", HTMLDialogElement).showModal());
 
 addEventListener("popstate", () => {
-  if (!state.models) return;
-  const before = state.place.network;
+  if (!state.isReady) return;
+  const previous = state.position.network;
   arrive();
   if (!state.photo) return;
-  if (state.place.network !== before) ask();
-  else showStage(state.place.stage);
+  if (state.position.network !== previous) ask();
+  else showStage(state.position.stage, null);
 });
 
 addEventListener("keydown", (event) => {
-  const typing = event.target.closest?.("input, select, textarea, dialog");
-  if (typing || event.ctrlKey || event.metaKey) return;
+  const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea, dialog");
+  if (isTyping || event.ctrlKey || event.metaKey) return;
   if (event.key === "[") stepStage(-1);
   if (event.key === "]") stepStage(1);
 });

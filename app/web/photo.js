@@ -1,17 +1,26 @@
 /** Every way in which a photo comes to the page: picked, dropped, pasted, taken with the camera, or one of the samples. */
+// @ts-check
 
-import { $ } from "./dom.js";
+import { $, el, find } from "./basics/dom.js";
 
-let newest = 0; // counts photos, so that a sample that arrives late gives way to what was chosen meanwhile
+/** @import { PickedPhoto } from "./types.js" */
+
+/** @typedef {(file: Blob, name?: string) => void} Take */
+/** @typedef {(sentence: string) => void} OnTrouble */
+
+let newest = 0; // counts photos, so that a sample that arrives late does not replace a photo chosen meanwhile
 
 /**
- * Listen for photos. `onPhoto` gets {file, name}, `onWalk` the file of a downloaded walk, `onTrouble` a sentence.
- * Returns `sample`, which opens the sample with that SHA-256 if there is one and says whether there was.
+ * Listen for photos. `onWalk` gets the file of a downloaded walk, `onTrouble` a sentence. Returns a function that opens the
+ * sample with a SHA-256, if there is one, and reports whether there was.
+ *
+ * @param {{ onPhoto: (photo: PickedPhoto) => void, onWalk: (file: PickedPhoto) => void, onTrouble: OnTrouble }} listeners
  */
 export function listen({ onPhoto, onWalk, onTrouble }) {
-  const take = (file, name = file.name || "photo") => {
+  /** @type {Take} */
+  const take = (file, name = (file instanceof File && file.name) || "photo") => {
     newest += 1;
-    if (file.type === "application/json" || name.endsWith(".json")) onWalk(file);
+    if (file.type === "application/json" || name.endsWith(".json")) onWalk({ file, name });
     else onPhoto({ file, name });
   };
   picked(take);
@@ -21,50 +30,63 @@ export function listen({ onPhoto, onWalk, onTrouble }) {
   return samples(take, onTrouble);
 }
 
+/** @param {Take} take */
 function picked(take) {
-  $("file").addEventListener("change", (event) => {
-    const [file] = event.target.files;
+  const input = $("file", HTMLInputElement);
+  input.addEventListener("change", () => {
+    const file = input.files?.[0];
     if (file) take(file);
-    event.target.value = ""; // so that the same file can be picked again
+    input.value = ""; // so that the same file can be picked again
   });
-  $("photo").querySelector(".empty").addEventListener("click", () => $("file").click());
+  find($("photo"), ".empty").addEventListener("click", () => input.click());
 }
 
+/**
+ * @param {Take} take
+ * @param {OnTrouble} onTrouble
+ */
 function dropped(take, onTrouble) {
+  /** @param {boolean} over */
   const mark = (over) => $("photo").classList.toggle("over", over);
-  const withFile = (event) => event.dataTransfer?.types?.includes("Files") || event.dataTransfer?.files?.length > 0;
+  /** @param {DragEvent} event */
+  const hasFile = ({ dataTransfer }) => dataTransfer?.types?.includes("Files") || (dataTransfer?.files?.length ?? 0) > 0;
   addEventListener("dragover", (event) => {
-    if (!withFile(event)) return; // text may be dropped into a field
+    if (!hasFile(event)) return; // text may be dropped into a field
     event.preventDefault();
     mark(true);
   });
   addEventListener("dragleave", (event) => event.relatedTarget ?? mark(false));
   addEventListener("drop", (event) => {
-    if (!withFile(event)) return;
+    if (!hasFile(event)) return;
     event.preventDefault();
     mark(false);
-    const [file] = event.dataTransfer.files;
+    const file = event.dataTransfer?.files[0];
     if (file) take(file);
-    else onTrouble("What was dropped is not a file that can be read here.");
+    else onTrouble("Only files can be dropped here.");
   });
 }
 
+/** @param {Take} take */
 function pasted(take) {
   addEventListener("paste", (event) => {
-    const [file] = event.clipboardData?.files ?? [];
-    if (file) {
-      event.preventDefault();
-      take(file);
-    }
+    const file = event.clipboardData?.files[0];
+    if (!file) return;
+    event.preventDefault();
+    take(file);
   });
 }
 
+/**
+ * @param {Take} take
+ * @param {OnTrouble} onTrouble
+ */
 function camera(take, onTrouble) {
-  const dialog = $("camera");
-  const video = dialog.querySelector("video");
-  const stop = () => video.srcObject?.getTracks().forEach((track) => track.stop());
-  const shoot = dialog.querySelector("[data-shoot]");
-  video.addEventListener("loadeddata", () => (shoot.disabled = false));
+  const dialog = $("camera", HTMLDialogElement);
+  const video = find(dialog, "video", HTMLVideoElement);
+  const shoot = find(dialog, "[data-shoot]", HTMLButtonElement);
+  video.addEventListener("loadeddata", () => {
+    shoot.disabled = false;
+  });
   $("camera-open").addEventListener("click", async () => {
     if (dialog.open) return;
     shoot.disabled = true;
@@ -74,37 +96,45 @@ function camera(take, onTrouble) {
       await video.play();
     } catch (error) {
       dialog.close();
-      const why = navigator.mediaDevices ? `it says: ${error.message}` : "browsers give it to pages from https or localhost only";
-      onTrouble(`The camera cannot be used: ${why}. A photo can be chosen instead.`);
+      const reason = error instanceof Error ? error.message : String(error);
+      const why = navigator.mediaDevices ? reason : "browsers allow it only on pages from https or localhost";
+      onTrouble(`The camera cannot be used (${why}). You can choose a photo instead.`);
     }
   });
-  dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+  find(dialog, "[data-close]").addEventListener("click", () => dialog.close());
   shoot.addEventListener("click", () => {
-    const canvas = document.createElement("canvas");
-    canvas.width = video.videoWidth;
-    canvas.height = video.videoHeight;
-    canvas.getContext("2d").drawImage(video, 0, 0);
+    const canvas = el("canvas", { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext("2d")?.drawImage(video, 0, 0);
     canvas.toBlob((blob) => blob && take(blob, "camera.jpg"), "image/jpeg", 0.92);
     dialog.close();
   });
-  dialog.addEventListener("close", stop);
+  dialog.addEventListener("close", () => {
+    if (video.srcObject instanceof MediaStream) for (const track of video.srcObject.getTracks()) track.stop();
+  });
 }
 
+/**
+ * @param {Take} take
+ * @param {OnTrouble} onTrouble
+ */
 function samples(take, onTrouble) {
-  const buttons = [...document.querySelectorAll("[data-sample]")];
+  const buttons = [...document.querySelectorAll("button")].filter((button) => button.dataset.sample);
+  /** @param {HTMLButtonElement} button */
   const open = async (button) => {
     const name = button.dataset.sample;
-    const mine = (newest += 1);
+    newest += 1;
+    const mine = newest;
     try {
       const response = await fetch(new URL(`web/samples/${name}`, document.baseURI));
-      if (!response.ok) throw new Error();
+      if (!response.ok) throw new Error(response.statusText);
       const sample = await response.blob();
       if (mine === newest) take(sample, name);
     } catch {
-      onTrouble("The sample photo could not be fetched from the service.");
+      onTrouble("The sample photo could not be loaded from the service.");
     }
   };
   for (const button of buttons) button.addEventListener("click", () => open(button));
+  /** @param {string} sha256 */
   return (sha256) => {
     const button = buttons.find((one) => one.dataset.sha256 === sha256);
     if (button) open(button);

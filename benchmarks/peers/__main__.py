@@ -1,13 +1,13 @@
-"""The model servers that people would pick instead, side by side with ours: same photos, same network, both cores.
+"""Compares model servers that people might use instead with ours: same photos, same network, both cores.
 
     .venv/bin/python -m benchmarks.peers [--only NAME ...] [--out benchmarks/peers.json]
 
-Each peer runs in an environment of its own, .peers/NAME, made from benchmarks/peers/requirements/NAME.txt, in two ways:
-`documented`, as its own documentation sets up an image classifier, and `ours`, with our preprocessing and session handed to
-it (benchmarks/peers/work.py). Ours runs beside it and takes turns under load. A peer that is finished is written at once;
-started again, the benchmark measures what is not yet in the file, and with --only what is named, in any case.
+Each peer runs in its own environment, .peers/NAME, made from benchmarks/peers/requirements/NAME.txt, in two variants:
+`documented`, set up like the image classifier in its own documentation, and `ours`, with our preprocessing and session
+(benchmarks/peers/work.py). Our server runs beside it, and they take turns under load. Each result is written at once; when
+started again, the benchmark measures the peers that are not in the file yet, and those named with --only in any case.
 
-One peer takes about two minutes for each way, besides the time to install it.
+Each variant takes about two minutes, not counting the installation.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks.peers.table import tables
 
 
 def main() -> None:
-    """Measure what is asked for, print the tables of everything that the file holds then."""
+    """Run the requested measurements, then print the tables of all results in the file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=[OURS.name, *PEERS], metavar="NAME", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "peers.json")
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _tried(name: str, variant: str, mixes: dict, ours) -> dict:
-    """What was measured, or the error in one line when the peer cannot be run."""
+    """The measurements, or the error in one line if the peer cannot be run."""
     try:
         return measured(PEERS[name], variant, mixes, ours)
     except (Failed, subprocess.SubprocessError, httpx2.HTTPError) as error:

@@ -17,7 +17,7 @@ DOCUMENTED = work.variant() == "documented"
 
 @bentoml.service(workers=work.CORES, traffic={"timeout": 60, "concurrency": BATCH})
 class Batching:
-    """A batchable endpoint: each worker gathers uploads, for as long as pays, and runs them in one pass."""
+    """A batchable endpoint: each worker collects uploads for an adaptive time and runs them in one pass."""
 
     def __init__(self) -> None:
         self.work = work.load()
@@ -31,10 +31,10 @@ class Batching:
 
 @bentoml.service(workers=1, threads=2 * work.CORES, traffic={"timeout": 60})
 class OneByOne:
-    """The same without gathering: on this CPU a batch gains nothing and waits. An upload is handed over as a file.
+    """The same without batching: on this CPU a batch gains nothing and adds waiting. An upload is passed as a file.
 
-    One process with threads, two a core, answers more than two processes: those share the connections unevenly, and with
-    a thread a core there is nobody to work while uploads are written to their files.
+    One process with two threads per core answers more than two processes: those share the connections unevenly, and with
+    one thread per core, a core is idle while an upload is written to its file.
     """
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import FastAPI, UploadFile
 from PIL import Image
 
-from app.inference import pooling  # noqa: F401  makes Keras know the layer that the saved network names
+from app.inference.networks import pooling  # noqa: F401  makes Keras know the layer that the saved network names
 from benchmarks.peers import work
 
 app = FastAPI()

@@ -1,4 +1,4 @@
-"""A running server and photos come in; what it can answer, how soon, and in how much memory comes out, as plain values."""
+"""Measures how many photos a running server answers, how soon, and with how much memory."""
 
 import statistics
 import sys
@@ -8,31 +8,31 @@ from benchmarks.clients import at_rate, saturate
 from benchmarks.peers.running import Failed, Server, ask, installed_megabytes, running, version
 from benchmarks.peers.servers import OURS, Peer
 
-CONNECTIONS = 8  # that always have a request waiting: four a core on two cores
+CONNECTIONS = 8  # that always have a request pending: four per core on two cores
 WARM_S = 2
 ROUNDS = 3
 ROUND_S = 4
 SLOW = 15
-"""Answers a second below which a round lasts twice as long: else a few answers more or less would be a tenth."""
+"""Answers per second below which a round takes twice as long: otherwise a few answers could make a difference of a tenth."""
 
 LOADS = {"half": 0.5, "most": 0.8, "twice": 2.0}
-"""Requests a second that are sent whatever happens, as a part of what the server can answer."""
+"""Fixed request rates, as fractions of the rate at saturation."""
 
 TOLERANCE = 0.01
-"""How far the probability of a cat may lie from ours; another way of resizing moves it a little."""
+"""How far the probability of a cat may differ from ours; a different way of resizing changes it a little."""
 
 
 def measured(peer: Peer, variant: str, mixes: dict[str, list[bytes]], ours: Server) -> dict:
     """One variant of one peer, from its start to its end.
 
-    While it runs, ours takes turns with it, each held while the other works: a slow moment of the machine hits both. Raises
-    Failed when it cannot be run, or answers wrongly.
+    While it runs, ours takes turns with it, each paused while the other works, so a slow moment of the machine affects both.
+    Raises Failed if the peer cannot be run or gives a wrong answer.
     """
     say(f"{peer.title}, {variant}: starting")
     photo = mixes["web"][0]
     with running(peer, variant, photo) as server:
         if abs(server.cat - ours.cat) > TOLERANCE:
-            raise Failed(f"it says {server.cat:.4f} of a cat where we say {ours.cat:.4f}")
+            raise Failed(f"its probability of a cat is {server.cat:.4f}, ours is {ours.cat:.4f}")
         result = {
             "version": version(peer),
             "seconds_to_first_answer": server.seconds,
@@ -45,7 +45,7 @@ def measured(peer: Peer, variant: str, mixes: dict[str, list[bytes]], ours: Serv
 
 
 def measured_ours(mixes: dict[str, list[bytes]], ours: Server) -> dict:
-    """The same of ours, which takes turns with nobody."""
+    """The same for our server, which takes turns with no other."""
     return {
         "seconds_to_first_answer": ours.seconds,
         "cat": round(ours.cat, 5),
@@ -57,13 +57,13 @@ def measured_ours(mixes: dict[str, list[bytes]], ours: Server) -> dict:
 
 
 def _mix(peer: Peer, server: Server, photos: list[bytes], ours: Server | None, name: str) -> dict:
-    """Saturation in turns with ours, then what people would see at fixed rates."""
+    """Throughput at saturation, in turns with ours, then latency at fixed rates."""
     bodies = [peer.body(photo) for photo in photos]
 
-    def saturated(whose: Peer, where: Server, sends: list[bytes], seconds: int) -> dict:
-        found = saturate(where.url, sends, whose.content_type, CONNECTIONS, seconds, headers=whose.headers)
-        ask(whose, where.url, photos[0])  # behind what wrk left unanswered, so that nobody finds that work before his own
-        return found
+    def saturated(of: Peer, server: Server, sends: list[bytes], seconds: int) -> dict:
+        report = saturate(server.url, sends, of.content_type, CONNECTIONS, seconds, headers=of.headers)
+        ask(of, server.url, photos[0])  # waits until the requests that wrk left unanswered are done
+        return report
 
     about = saturated(peer, server, bodies, WARM_S)["per_second"]
     seconds = ROUND_S if about > SLOW else 2 * ROUND_S
@@ -72,11 +72,11 @@ def _mix(peer: Peer, server: Server, photos: list[bytes], ours: Server | None, n
         with ours.resting() if ours else nullcontext():
             rounds.append(saturated(peer, server, bodies, seconds))
         if ours:
-            with server.resting() if peer.may_be_held else nullcontext():
+            with server.resting() if peer.pausable else nullcontext():
                 our_rounds.append(saturated(OURS, ours, [OURS.body(photo) for photo in photos], ROUND_S))
     middle = sorted(rounds, key=lambda one: one["per_second"])[ROUNDS // 2]
     if not middle["per_second"]:
-        raise Failed(f"under load it answered nothing: {middle['refused']} refused, {middle['broken']} broken")
+        raise Failed(f"no answers under load: {middle['refused']} refused, {middle['broken']} broken")
     say(f"  {name}: {middle['per_second']:.1f}/s")
     result = {"saturated": middle, "rounds_per_second": [one["per_second"] for one in rounds]}
     if ours:
@@ -84,12 +84,12 @@ def _mix(peer: Peer, server: Server, photos: list[bytes], ours: Server | None, n
         result |= {"ours_per_second": beside, "ours_is_times": round(beside / middle["per_second"], 2)}
     for load, part in LOADS.items():
         rate = part * middle["per_second"]
-        found = at_rate(server.url, bodies, peer.content_type, rate, seconds, peer.headers)
+        report = at_rate(server.url, bodies, peer.content_type, rate, seconds, peer.headers)
         ask(peer, server.url, photos[0])
-        result[load] = {"per_second": round(rate, 1)} | found
+        result[load] = {"per_second": round(rate, 1)} | report
     return result
 
 
 def say(line: str) -> None:
-    """A line about how far it is, beside the tables."""
+    """Print a line about the progress, to standard error."""
     print(line, file=sys.stderr, flush=True)

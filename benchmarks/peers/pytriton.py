@@ -17,7 +17,7 @@ from benchmarks.peers import work
 
 
 class Cat:
-    """One instance of the network; Triton calls as many as it was given side by side, each in a thread of its own."""
+    """One instance of the network; Triton calls all instances in parallel, each in its own thread."""
 
     def __init__(self) -> None:
         self.work = work.load()
@@ -30,7 +30,7 @@ class Cat:
 
 
 def main() -> None:
-    """Serve on PORT with an instance for each core. `ours` does not batch: on this CPU a batch gains nothing and waits."""
+    """Serve on PORT with an instance for each core. `ours` does not batch: on this CPU, it gains nothing."""
     port = int(os.environ["PORT"])
     triton = TritonConfig(http_address="127.0.0.1", http_port=port, allow_grpc=False, allow_metrics=False)
     if work.variant() == "documented":

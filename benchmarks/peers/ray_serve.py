@@ -18,7 +18,7 @@ BATCH = 8
 
 @serve.deployment(num_replicas=work.CORES, ray_actor_options={"num_cpus": 1}, max_ongoing_requests=2 * BATCH)
 class Batching:
-    """A replica a core; each gathers what arrives within 10 ms and runs it in one pass."""
+    """One replica per core; each collects the requests of 10 ms and runs them in one pass."""
 
     def __init__(self) -> None:
         self.work = work.load()
@@ -36,10 +36,10 @@ class Batching:
 
 @serve.deployment(num_replicas=work.CORES, ray_actor_options={"num_cpus": 1}, max_ongoing_requests=8)
 class OneByOne:
-    """A replica a core, a photo at a time in a thread, while the next ones are being received.
+    """One replica per core, one photo at a time in a thread, while the next ones are being received.
 
-    HAProxy stands before them (RAY_SERVE_ENABLE_HA_PROXY, "high throughput mode"): it answers a third more than Ray's own
-    proxy, which is written in Python.
+    HAProxy is in front of them (RAY_SERVE_ENABLE_HA_PROXY, "high throughput mode"): it answers a third more requests than
+    Ray's own proxy, which is written in Python.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class OneByOne:
 
 
 def main() -> None:
-    """Start a Ray of this machine's cores, and serve on PORT until stopped."""
+    """Start Ray on this machine's cores, and serve on PORT until stopped."""
     ray.init(num_cpus=work.CORES, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])})
     served = Batching if work.variant() == "documented" else OneByOne

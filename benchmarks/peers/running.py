@@ -1,4 +1,4 @@
-"""A server and its variant come in; it runs in its own environment, and answers, until it is stopped again.
+"""Runs a peer, one variant at a time, in its own environment until it is stopped.
 
 with running(PEERS["litserve"], "ours") as server:
     server.url, server.seconds, server.memory()
@@ -24,11 +24,11 @@ from benchmarks.start import free_port
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / ".peers"
 PATIENCE_S = 60
-"""How long a server may take to its first answer."""
+"""How long a server may take until its first answer."""
 
 
 class Failed(Exception):
-    """A peer could not be installed or did not answer; the text says why, in its own words."""
+    """A peer could not be installed or did not answer; the message quotes its error."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Server:
     cat: float
 
     def memory(self) -> dict[str, float]:
-        """Megabytes of the whole tree of processes: PSS counts what they share once, RSS in each of them."""
+        """Megabytes of the whole process tree: PSS counts shared memory once, RSS once per process."""
         sums = {"pss": 0, "rss": 0}
         for pid in _tree(self.pid):
             with contextlib.suppress(OSError):  # a process that ended meanwhile
@@ -53,7 +53,7 @@ class Server:
 
     @contextlib.contextmanager
     def resting(self) -> Iterator[None]:
-        """Hold all its processes while another server is measured: some ask for work a thousand times a second."""
+        """Pause all its processes while another server is measured: some poll for work a thousand times a second."""
         tree = _tree(self.pid)
         _signal(tree, signal.SIGSTOP)
         try:
@@ -63,11 +63,11 @@ class Server:
 
 
 def install(peer: Peer) -> Path:
-    """The Python of a peer's environment, which is made where it is missing or its requirements have changed."""
-    folder, wanted = PLACE / peer.name, (ROOT / requirements(peer)).read_text()
+    """The Python of a peer's environment, which is created if it is missing or its requirements have changed."""
+    folder, required = PLACE / peer.name, (ROOT / requirements(peer)).read_text()
     stamp, python = folder / "installed.txt", folder / "bin" / "python"
     base = peer.python if Path(peer.python).is_file() else sys.executable
-    if not stamp.exists() or stamp.read_text() != wanted:
+    if not stamp.exists() or stamp.read_text() != required:
         subprocess.run([base, "-m", "venv", "--clear", str(folder)], check=True)  # noqa: S603  our own arguments
         command = [
             str(python),
@@ -82,7 +82,7 @@ def install(peer: Peer) -> Path:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
         if done.returncode:
             raise Failed(_last_error(done.stderr))
-        stamp.write_text(wanted)
+        stamp.write_text(required)
     return python
 
 
@@ -96,8 +96,8 @@ def installed_megabytes(peer: Peer) -> float:
 
 def version(peer: Peer) -> str:
     """The version of the peer that is installed."""
-    (found,) = (PLACE / peer.name).glob(f"lib/python*/site-packages/{peer.package.replace('-', '_')}-*.dist-info")
-    return found.name.removesuffix(".dist-info").split("-")[1]
+    (info,) = (PLACE / peer.name).glob(f"lib/python*/site-packages/{peer.package.replace('-', '_')}-*.dist-info")
+    return info.name.removesuffix(".dist-info").split("-")[1]
 
 
 @contextlib.contextmanager
@@ -112,22 +112,22 @@ def running(peer: Peer, variant: str, photo: bytes) -> Iterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CATSCOPE_", "PYTHON"))}
     environment |= {"VARIANT": variant, "PORT": ports["port"], "PYTHONPATH": str(ROOT), "ORT_DISABLE_TELEMETRY": "1"}
     environment |= {name: value.format(**ports) for name, value in more.items()}
-    environment["PATH"] = f"{python.parent}:{environment['PATH']}"  # some start helpers by name
+    environment["PATH"] = f"{python.parent}:{environment['PATH']}"  # some start helper programs by name
     program, *arguments = (part.format(**ports) for part in peer.command)
-    with tempfile.TemporaryFile("w+") as says:
+    with tempfile.TemporaryFile("w+") as output:
         began = time.perf_counter()
         command = [str(python.parent / program), *arguments]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=says, stderr=says, start_new_session=True)  # noqa: S603
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
         try:
             url = f"http://127.0.0.1:{ports['port']}{peer.path}"
             cat, reason = _first_answer(peer, photo, url, process, began)
             if cat is None:
-                says.seek(0)
-                raise Failed(reason or _last_error(says.read()))
+                output.seek(0)
+                raise Failed(reason or _last_error(output.read()))
             yield Server(process.pid, url, round(time.perf_counter() - began, 2), cat)
         except httpx2.TransportError as error:
-            says.seek(0)
-            raise Failed(f"under load: {error}; it said: {_last_error(says.read())}") from error
+            output.seek(0)
+            raise Failed(f"under load: {error}; its last error: {_last_error(output.read())}") from error
         finally:
             _stop(process)
 
@@ -144,7 +144,7 @@ def _first_answer(
             answer = ask(peer, url, photo)
             if answer.status_code == 200:
                 return peer.cat(answer.json()), ""
-            reason = f"it answers {answer.status_code}: {answer.text[:200]}"
+            reason = f"status {answer.status_code}: {answer.text[:200]}"
         time.sleep(0.01)
     return None, reason
 
@@ -156,11 +156,11 @@ def ask(peer: Peer, url: str, photo: bytes) -> httpx2.Response:
 
 
 def _last_error(output: str) -> str:
-    """The last line of a server's output that begins like an exception's, else that speaks of an error, else the last."""
+    """The last line of a server's output that looks like an exception, else one that mentions an error, else the last."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
-    said = [line for line in lines if "error" in line.lower()]
-    return (raised or said or lines or ["nothing"])[-1][:300]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (raised or errors or lines or ["nothing"])[-1][:300]
 
 
 def _tree(pid: int) -> list[int]:
@@ -180,7 +180,7 @@ def _tree(pid: int) -> list[int]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end, and end what is left of its processes after 15 seconds."""
+    """Stop the server; kill the processes that are left after 15 seconds."""
     tree = _tree(process.pid)
     process.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):

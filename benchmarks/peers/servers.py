@@ -1,4 +1,4 @@
-"""A peer's name comes in; how it is started, what it is sent and how its answer reads come out, one entry for each."""
+"""The peers, one entry each: how to start it, what to send it and how to read its answer."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ class Peer:
     `command` is run from its virtual environment, with {port} for the port and `environment` set, `besides` it for a
     variant. `python` makes that environment, if it is there, instead of the Python that runs this. A photo is sent to
     `path` as `body` makes it, of `content_type`, with `headers`; `cat` reads the probability of a cat from the answer's
-    JSON. `package` is the one whose version is the peer's. `may_be_held` says that its processes can be stopped for a while.
+    JSON. `package` is the one whose version is the peer's. `pausable` says whether its processes can be paused.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Peer:
     cat: Callable[[Any], float] = lambda answer: float(answer["cat"])
     requirements: str = ""
     python: str = ""
-    may_be_held: bool = True
+    pausable: bool = True
 
 
 def _as_it_is(data: bytes) -> bytes:
@@ -62,7 +62,7 @@ _HEADER_BYTES = 256
 
 
 def _binary_tensor(data: bytes) -> bytes:
-    """A photo in the V2 protocol's binary form: JSON, with spaces up to one length, then how many bytes, then they."""
+    """A photo in the V2 protocol's binary form: JSON padded to a fixed length, then the number of bytes, then the bytes."""
     size = {"binary_data_size": 4 + len(data)}
     tensor = {"name": "image", "shape": [1, 1], "datatype": "BYTES", "parameters": size}
     head = json.dumps({"inputs": [tensor]}).encode().ljust(_HEADER_BYTES)
@@ -145,7 +145,7 @@ PEERS = {
             command=("python", "-m", "benchmarks.peers.pytriton"),
             # Triton brings an early Python 3.11, which fails on the standard library of 3.11.7; Debian 12 has 3.11.2
             python="/usr/bin/python3",
-            may_be_held=False,  # its watchdogs take that for a crash, and end it
+            pausable=False,  # its watchdogs take a pause for a crash and kill it
             path="/v2/models/cat/infer",
             body=_binary_tensor,
             content_type="application/octet-stream",

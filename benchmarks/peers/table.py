@@ -1,4 +1,4 @@
-"""What was measured of all servers comes in, Markdown tables of it go out."""
+"""Markdown tables of the results of all servers."""
 
 from benchmarks.peers.servers import OURS, PEERS, VARIANTS
 
@@ -29,13 +29,13 @@ def _rows(servers: dict) -> list[tuple[str, str, dict]]:
 
 
 def short(result: dict) -> str:
-    """How many times as fast Catscope was beside each server, and the memory of both: the table for people in a hurry."""
+    """A short table: how many times as fast Catscope was as each server, and the memory of both."""
     lines = ["| beside | set up | web photos | phone photos | its memory |", "|---|---|---|---|---|"]
     for title, way, one in _rows(result["servers"]):
         if "error" in one:
             continue
         times = [one["mixes"][mix].get("ours_is_times") for mix in MIXES]
-        cells = [f"{found:.2f} times" if found else "1" for found in times]
+        cells = [f"{ratio:.2f} times" if ratio else "1" for ratio in times]
         lines.append(f"| {title} | {way} | {' | '.join(cells)} | {one['memory_after_load']['pss_megabytes']:.0f} MB |")
     return "\n".join(lines)
 
@@ -49,10 +49,10 @@ def _overview(rows: list[tuple[str, str, dict]]) -> str:
     for title, way, one in rows:
         cells = [title if "version" not in one else f"{title} {one['version']}", way]
         for mix in MIXES:
-            found = one["mixes"][mix]
-            cells.append(f"{found['saturated']['per_second']:.1f}/s")
+            row = one["mixes"][mix]
+            cells.append(f"{row['saturated']['per_second']:.1f}/s")
             cells.append(
-                f"{found['ours_per_second']:.1f}/s, {found['ours_is_times']:.2f} times" if "ours_is_times" in found else ""
+                f"{row['ours_per_second']:.1f}/s, {row['ours_is_times']:.2f} times" if "ours_is_times" in row else ""
             )
         cells += [
             f"{one['seconds_to_first_answer']:.1f} s",
@@ -72,13 +72,13 @@ def _latency(rows: list[tuple[str, str, dict]], mix: str) -> str:
     return "\n".join(lines)
 
 
-def _load(found: dict) -> str:
-    times = [found[name] for name in ("p50_ms", "p95_ms", "p99_ms")]
+def _load(row: dict) -> str:
+    times = [row[name] for name in ("p50_ms", "p95_ms", "p99_ms")]
     cell = "no answer" if None in times else f"{times[0]:.0f} / {times[1]:.0f} / {times[2]:.0f} ms"
-    others = {status: count for status, count in found["statuses"].items() if status != "200"}
-    said = [f"{count} of {found['sent']} answered {status}" for status, count in others.items()]
-    if found["slowest_refusal_ms"] is not None:
-        said.append(f"the slowest of these in {found['slowest_refusal_ms']:.0f} ms")
-    if found["broken"]:
-        said.append(f"{found['broken']} of {found['sent']} not answered")
-    return "; ".join([cell, *said])
+    others = {status: count for status, count in row["statuses"].items() if status != "200"}
+    notes = [f"{count} of {row['sent']} answered {status}" for status, count in others.items()]
+    if row["slowest_refusal_ms"] is not None:
+        notes.append(f"the slowest of these in {row['slowest_refusal_ms']:.0f} ms")
+    if row["broken"]:
+        notes.append(f"{row['broken']} of {row['sent']} not answered")
+    return "; ".join([cell, *notes])

@@ -1,10 +1,10 @@
-"""A photo's bytes come in, the probabilities of cat and not cat go out: the work that every peer does, in two ways.
+"""A photo's bytes come in, the probabilities of cat and not cat go out: the work that every peer does, in two variants.
 
-`documented` is how the peers' image examples prepare a photo, with an ONNX Runtime session as its own quickstart makes it:
-one thread a core for each pass. `ours` is the service's own way, handed to the peer: decoding at a fraction of the size
-where that is enough, and one thread a pass, so that passes run side by side.
+`documented` prepares a photo as the peers' image examples do, and creates the session as ONNX Runtime's quickstart does: one
+thread per core for each pass. `ours` uses the service's code inside the peer: decoding at a reduced size where that is
+enough, and one thread per pass, so that passes run in parallel.
 
-Peers import this with their own Python; only numpy, Pillow and ONNX Runtime may be needed.
+The peers' own Pythons import this module, so it may only need numpy, Pillow and ONNX Runtime.
 """
 
 import io
@@ -31,12 +31,12 @@ class Work(Protocol):
 
 
 def variant() -> str:
-    """Which way is measured, `documented` or `ours`: the environment variable VARIANT."""
+    """The variant to measure, `documented` or `ours`, from the environment variable VARIANT."""
     return os.environ.get("VARIANT", "documented")
 
 
 def load() -> Work:
-    """Load the network for the way that is measured."""
+    """Load the network for that variant."""
     return {"documented": Documented, "ours": Ours}[variant()]()
 
 
@@ -70,9 +70,10 @@ class Ours:
     """The service's own decoding, resizing and session; a batch photo by photo, which costs a CPU no more."""
 
     def __init__(self) -> None:
-        from app.inference import contract, predict
+        from app.inference import predict
         from app.inference.decode import MAX_PIXELS
-        from app.inference.network import OnnxNetwork
+        from app.inference.networks import contract
+        from app.inference.networks.engines import OnnxNetwork
 
         self._network: Any = OnnxNetwork(contract.load(MODEL))
         self._read = lambda data: predict.read(data, self._network, MAX_PIXELS)[1]

@@ -1,7 +1,8 @@
-"""On any node: a batch of paths comes in, a row for each goes out. The network is loaded once in each process.
+"""On any node: a batch of paths comes in, a row for each goes out. Each process loads the network once.
 
-Each process works on one photo at a time with one thread, as the service's workers do: a CPU does more photos a second side
-by side than together. The network's files come from the driver by way of Ray, so that every node runs the very same ones.
+Each process works on one photo at a time with one thread, as the service's workers do: on a CPU, several photos in parallel
+give more throughput than several threads per photo. The driver distributes the network's files through Ray, so every node
+runs the same ones.
 """
 
 import tempfile
@@ -13,10 +14,10 @@ import pyarrow as pa
 import ray
 
 from app.errors import RequestError
-from app.inference import contract, decode
-from app.inference.contract import Contract
-from app.inference.network import Network, OnnxNetwork
-from app.inference.predict import Wanted, predict
+from app.inference import decode
+from app.inference.networks.contract import Contract, load
+from app.inference.networks.engines import Network, OnnxNetwork
+from app.inference.predict import PredictOptions, predict
 from deploy.ray.photos import Unread, read_ahead
 
 COLUMNS = pa.schema(
@@ -35,19 +36,19 @@ COLUMNS = pa.schema(
     ]
 )
 UNREAD = "could not be read: "
-"""Begins the error of a photo whose bytes could not be had."""
+"""Prefix of the error of a photo whose bytes could not be read."""
 ENDED = "no answer: each process that worked on it ended"
-"""The error of a photo that no process came to the end of."""
-AGAIN = (UNREAD, ENDED)
-"""What another time may be different: the next run asks again."""
+"""The error of a photo that every process crashed on."""
+RETRYABLE = (UNREAD, ENDED)
+"""Prefixes of errors that may not recur: the next run tries these photos again."""
 
-_ANSWER = Wanted(feature_maps="none")
+_ANSWER = PredictOptions(feature_maps="none")
 _loaded: dict[str, Network] = {}  # by SHA-256, for as long as the process lives
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """A network on its way to the nodes: what it is, and its files as Ray keeps them."""
+    """A network to distribute to the nodes: its identity, and its files in Ray's object store."""
 
     name: str
     version: str
@@ -56,44 +57,46 @@ class Shipment:
     """ray.ObjectRef of a dict: file names to bytes."""
 
     def network(self) -> Network:
-        """The network, loaded when this process first asks for it. Raises NetworkError when it cannot be."""
+        """The network, loaded on first use in this process. Raises NetworkError if that fails."""
         if self.sha256 not in _loaded:
-            with tempfile.TemporaryDirectory(prefix="catscope-") as place:  # ONNX Runtime keeps what it has read
-                folder = Path(place) / self.name
+            with tempfile.TemporaryDirectory(
+                prefix="catscope-"
+            ) as directory:  # ONNX Runtime has read the files when it is deleted
+                folder = Path(directory) / self.name
                 folder.mkdir()
                 for name, data in ray.get(self.files).items():
                     (folder / name).write_bytes(data)
-                _loaded[self.sha256] = OnnxNetwork(contract.load(folder, self.name))
+                _loaded[self.sha256] = OnnxNetwork(load(folder, self.name))
             decode.prepare()
         return _loaded[self.sha256]
 
 
-def ship(found: Contract) -> Shipment:
-    """Hand a network's files to Ray. Raises NetworkError when they are not those that its contract names."""
-    paths = [found.verified("model.onnx"), found.folder / "contract.json"]
+def ship(contract: Contract) -> Shipment:
+    """Put a network's files into Ray's object store. Raises NetworkError if they do not match its contract."""
+    paths = [contract.verified("model.onnx"), contract.folder / "contract.json"]
     files = ray.put({path.name: path.read_bytes() for path in paths})
-    return Shipment(found.network, found.version, found.files["model.onnx"], files)
+    return Shipment(contract.network, contract.version, contract.files["model.onnx"], files)
 
 
 def prepare(shipment: Shipment) -> None:
-    """Load the network, as the first photo would. Raises NetworkError when it cannot be."""
+    """Load the network, as the first photo would. Raises NetworkError if that fails."""
     shipment.network()
 
 
 def classify(batch: pa.Table, shipment: Shipment, max_pixels: int) -> pa.Table:
-    """A table of COLUMNS for the photos of the column `path`, in its order. No photo raises anything."""
+    """A table of COLUMNS for the paths in the column `path`, in the same order. No photo makes it raise an exception."""
     network = shipment.network()
     return _table([_row(path, data, network, max_pixels) for path, data in read_ahead(batch["path"].to_pylist())], shipment)
 
 
 def ended(paths: list[str], shipment: Shipment) -> pa.Table:
-    """Rows of photos that no process came to the end of."""
+    """Rows for photos that every process crashed on."""
     return _table([{"path": path, "error": ENDED} for path in paths], shipment)
 
 
 def _table(rows: list[dict[str, Any]], shipment: Shipment) -> pa.Table:
-    same = {"network": shipment.name, "version": shipment.version, "network_sha256": shipment.sha256}
-    return pa.Table.from_pylist([same | row for row in rows], COLUMNS)
+    common = {"network": shipment.name, "version": shipment.version, "network_sha256": shipment.sha256}
+    return pa.Table.from_pylist([common | row for row in rows], COLUMNS)
 
 
 def _row(path: str, data: bytes | Unread, network: Network, max_pixels: int) -> dict[str, Any]:
@@ -103,8 +106,8 @@ def _row(path: str, data: bytes | Unread, network: Network, max_pixels: int) -> 
         answer = predict(data, network, _ANSWER, max_pixels)
     except RequestError as error:
         return {"path": path, "error": str(error)}
-    except Exception as error:  # a mistake of ours with one photo is no reason to lose the others
-        return {"path": path, "error": f"a mistake in Catscope: {type(error).__name__}: {error}"[:300]}
+    except Exception as error:  # a bug that one photo triggers must not lose the others
+        return {"path": path, "error": f"a bug in Catscope: {type(error).__name__}: {error}"[:300]}
     photo = answer.photo
     return {
         "path": path,

@@ -1,4 +1,4 @@
-"""What several files here look at: every raw array of the untrained networks for the cat."""
+"""Shared by several files here: every raw array of the untrained networks for the cat photo."""
 
 import numpy as np
 import pytest

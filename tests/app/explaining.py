@@ -1,4 +1,4 @@
-"""What the tests of explanations share: how they ask, how they read pictures and places."""
+"""What the tests of explanations share: requests, pictures, and positions of units."""
 
 import base64
 import io
@@ -39,7 +39,7 @@ def picture(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(body))).convert("RGB"))
 
 
-def places(shape: tuple[int, ...], count: int = 4) -> list[tuple[int, int, int]]:
+def sample_positions(shape: tuple[int, ...], count: int = 4) -> list[tuple[int, int, int]]:
     """The first and the last unit of a stage, and some between them."""
     shape = shape if len(shape) == 3 else (1, 1, *shape)
     random = np.random.default_rng(4)
@@ -51,9 +51,9 @@ def planes(values: np.ndarray) -> np.ndarray:
     return values if values.ndim == 3 else values.reshape(1, 1, -1)
 
 
-def refused(response, status: int, *said: str) -> None:
+def refused(response, status: int, *details: str) -> None:
     problem = response.json()
     assert response.status_code == problem["status"] == status, problem
     assert response.headers["content-type"] == "application/problem+json"
-    for part in said:
-        assert part in problem["detail"]
+    for detail in details:
+        assert detail in problem["detail"]

@@ -1,15 +1,12 @@
-"""The error table of the contract, row by row, over the real application."""
-
-import contextlib
-import threading
+"""The error table of the contract, row by row, against the real application."""
 
 import anyio
 import pytest
 from fastapi.testclient import TestClient
 
-from app.errors import DeadlineExceeded
 from app.main import create_app
 from app.settings import Settings
+from tests.app.busy import Busy
 from tests.conftest import encoded, ready_client
 
 
@@ -17,14 +14,14 @@ def post(client, data: bytes = b"x", path: str = "/predict", headers=None, **que
     return client.post(path, params=query, files={"file": ("photo", data)}, headers=headers)
 
 
-def check(response, status: int, *said: str) -> None:
+def check(response, status: int, *details: str) -> None:
     problem = response.json()
     assert response.status_code == status, problem
     assert response.headers["content-type"] == "application/problem+json"
     assert {"type", "title", "status", "detail"} <= set(problem)
     assert problem["status"] == status
-    for part in said:
-        assert part in problem["detail"]
+    for detail in details:
+        assert detail in problem["detail"]
 
 
 def test_401_when_keys_are_configured_and_none_was_sent(model_dir, cat_photo):
@@ -32,14 +29,14 @@ def test_401_when_keys_are_configured_and_none_was_sent(model_dir, cat_photo):
         response = post(client, cat_photo)
         check(response, 401, "No key was sent")
         assert response.headers["www-authenticate"].startswith("Bearer")
-        check(post(client, cat_photo, headers={"X-API-Key": "gamma"}), 401, "not one of them")
+        check(post(client, cat_photo, headers={"X-API-Key": "gamma"}), 401, "The key is not valid")
         check(client.get("/models"), 401)
 
 
 @pytest.mark.parametrize(
     "headers", [{"X-API-Key": "beta"}, {"Authorization": "Bearer alpha"}, {"Authorization": "bearer beta"}]
 )
-def test_any_configured_key_is_let_in_by_either_header(model_dir, cat_photo, headers):
+def test_any_configured_key_is_accepted_in_either_header(model_dir, cat_photo, headers):
     with ready_client(model_dir, api_keys=("alpha", "beta")) as client:
         assert post(client, cat_photo, headers=headers).status_code == 200
 
@@ -50,7 +47,7 @@ def test_probes_and_documentation_need_no_key(model_dir, path):
         assert client.get(path).status_code == 200
 
 
-def test_404_for_an_unknown_network_names_those_there_are(client, cat_photo):
+def test_404_for_an_unknown_network_names_the_existing_ones(client, cat_photo):
     check(post(client, cat_photo, network="lion"), 404, "'lion'", "dense, tutorial")
     check(post(client, cat_photo, "/feature-maps", network="lion"), 404)
     check(client.get("/models/lion"), 404)
@@ -86,7 +83,7 @@ def test_413_for_a_body_that_announces_nothing_and_sends_too_much(model_dir):
 
     with ready_client(model_dir, max_bytes=10_000) as client:
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
-        check(client.post("/predict", content=endless(), headers=headers), 413, "goes on", "at most 10000")
+        check(client.post("/predict", content=endless(), headers=headers), 413, "has already sent", "at most 10000")
 
 
 def test_413_for_too_many_pixels(model_dir, cat_photo):
@@ -95,8 +92,8 @@ def test_413_for_too_many_pixels(model_dir, cat_photo):
 
 
 @pytest.mark.parametrize("path", ["/predict", "/feature-maps"])
-def test_415_for_what_is_no_image_that_is_read(client, path):
-    check(post(client, b"%PDF-1.7", path), 415, "8 bytes", "25 50 44 46", "JPEG")
+def test_415_for_a_file_that_is_not_a_readable_image(client, path):
+    check(post(client, b"%PDF-1.7", path), 415, "8 bytes", "is PDF", "JPEG")
     check(post(client, b"", path), 415, "0 bytes")
 
 
@@ -116,13 +113,13 @@ def test_422_for_a_part_that_is_text_instead_of_a_file(client):
     check(client.post("/predict", data={"file": "text"}), 422, "file")
 
 
-def test_422_for_a_body_that_is_no_multipart(client):
+def test_422_for_a_body_that_is_not_multipart(client):
     check(client.post("/predict", content=b"junk", headers={"Content-Type": "multipart/form-data"}), 422, "body")
     check(client.post("/predict", content=b"junk", headers={"Content-Type": "multipart/form-data; boundary=x"}), 422)
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ({"channels": 0}, "greater than or equal to 1"),
         ({"channels": 65}, "'65'"),
@@ -132,15 +129,15 @@ def test_422_for_a_body_that_is_no_multipart(client):
         ({"stages": "block9_relu"}, "no stage block9_relu; its stages are block1_conv"),
     ],
 )
-def test_422_for_a_parameter_out_of_range_says_what_was_received_and_what_is_accepted(client, cat_photo, query, said):
-    check(post(client, cat_photo, **query), 422, said)
+def test_422_for_a_parameter_out_of_range_says_what_was_received_and_what_is_accepted(client, cat_photo, query, message):
+    check(post(client, cat_photo, **query), 422, message)
 
 
-def test_429_when_one_client_sends_too_much_says_when_to_come_again(model_dir, cat_photo):
+def test_429_when_one_client_sends_too_much_says_when_to_retry(model_dir, cat_photo):
     with ready_client(model_dir, rate_limit=2) as client:
         assert [post(client, cat_photo).status_code for _ in range(2)] == [200, 200]
         response = post(client, cat_photo)
-        check(response, 429, "More than 2 requests a minute")
+        check(response, 429, "The limit is 2 requests per minute")
         assert 1 <= int(response.headers["retry-after"]) <= 30
         assert client.get("/health/ready").status_code == 200, "probes are not counted"
 
@@ -156,7 +153,7 @@ def test_503_before_the_networks_are_loaded(model_dir, cat_photo):
 def test_503_when_too_many_are_waiting_while_health_still_answers(model_dir, cat_photo):
     with ready_client(model_dir, threads=1, max_waiting=0) as client, Busy(client):
         response = post(client, cat_photo)
-        check(response, 503, "as many as may")
+        check(response, 503, "The queue is full")
         assert int(response.headers["retry-after"]) >= 1
         assert client.get("/health/ready").status_code == 200
 
@@ -166,49 +163,24 @@ def test_504_after_waiting_longer_than_the_deadline(model_dir, cat_photo):
         check(post(client, cat_photo), 504, "0.05 s")
 
 
-class Busy:
-    """Holds the service's only thread until the block ends."""
-
-    def __init__(self, client: TestClient) -> None:
-        self._workers = client.app.state.service.workers
-        self._client = client
-        self._free, self._held = threading.Event(), threading.Event()
-
-    def __enter__(self) -> None:
-        def hold() -> None:
-            self._held.set()
-            self._free.wait(10)
-
-        self._call = self._client.portal.start_task_soon(self._run, hold)
-        assert self._held.wait(10)
-
-    async def _run(self, hold) -> None:
-        with contextlib.suppress(DeadlineExceeded):
-            await self._workers.run(hold)
-
-    def __exit__(self, *exception: object) -> None:
-        self._free.set()
-        self._call.result(10)
-
-
 def test_after_an_overload_the_service_answers_again(model_dir, cat_photo):
     with ready_client(model_dir, threads=1, max_waiting=0) as client:
         with Busy(client):
             assert post(client, cat_photo).status_code == 503
-        client.portal.call(anyio.sleep, 0)  # the released place is counted on the loop's next turn
+        client.portal.call(anyio.sleep, 0)  # the released slot is counted on the loop's next turn
         assert post(client, cat_photo).status_code == 200
 
 
-def test_a_mistake_of_ours_is_a_problem_too_and_tells_nothing_of_the_inside(model_dir, cat_photo, monkeypatch):
+def test_an_internal_error_is_a_problem_too_and_reveals_nothing_internal(model_dir, cat_photo, monkeypatch):
     with ready_client(model_dir) as client:
         quiet = TestClient(client.app, raise_server_exceptions=False)
         monkeypatch.setattr(client.app.state.service.networks["tutorial"], "run", lambda *_: 1 / 0)
         response = post(quiet, cat_photo)
-        check(response, 500, "a mistake in Catscope")
+        check(response, 500, "A bug in Catscope")
         assert "division" not in response.text
 
 
-def test_no_answer_names_a_path_of_the_machine(client, model_dir, cat_image):
+def test_no_answer_reveals_a_path_of_the_machine(client, model_dir, cat_image):
     for data in (b"junk", encoded(cat_image, "JPEG")[:800], b"\x89PNG\r\n\x1a\n"):
         assert str(model_dir) not in post(client, data).text
         assert "site-packages" not in post(client, data).text

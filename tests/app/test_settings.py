@@ -25,23 +25,54 @@ def test_each_kind_of_value_is_read():
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("CATSCOPE_PORT", "many", "'many'; it must be a whole number"),
         ("CATSCOPE_PORT", "70000", "at least 0 and at most 65535"),
         ("CATSCOPE_MAX_BYTES", "0", "at least 1"),
         ("CATSCOPE_DEADLINE_S", "nan", "at least 0.001"),
         ("CATSCOPE_ENGINE", "torch", "one of onnx, keras"),
-        ("CATSCOPE_PROT", "1", "is no setting; the settings are CATSCOPE_HOST"),
+        ("CATSCOPE_CORS_ORIGINS", "https://cats.example/page", "an origin is a scheme and a host"),
+        ("CATSCOPE_CORS_ORIGINS", "https://cats.example,cats.example", "'cats.example'"),
+        ("CATSCOPE_ROOT_PATH", "/a b", "a path such as /cats"),
+        ("CATSCOPE_PROT", "1", "is not a setting; the settings are CATSCOPE_HOST"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_by_name(variable, value, said):
+def test_an_invalid_value_is_refused_by_name(variable, value, message):
     with pytest.raises(ValueError, match=variable) as error:
         Settings.from_environment({variable: value})
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_the_table_names_every_setting_with_its_default():
     rows = {name: default for name, default, _ in Settings.table()}
     assert rows["CATSCOPE_PORT"] == "8000"
     assert len(rows) == len(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_variable_means_its_default(text):
+    """CATSCOPE_HOST= would listen on all addresses."""
+    empty = {name: text for name, _, _ in Settings.table()}
+    assert Settings.from_environment(empty) == Settings()
+
+
+def test_a_variable_of_the_compose_file_is_no_mistake():
+    assert Settings.from_environment({"CATSCOPE_IMAGE": "catscope:local"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("*", ("*",)),
+        ("https://cats.example/", ("https://cats.example",)),
+        ("HTTPS://Cats.example, http://[::1]:8000/", ("https://cats.example", "http://[::1]:8000")),
+    ],
+)
+def test_origins_are_those_that_browsers_send(text, origins):
+    assert Settings.from_environment({"CATSCOPE_CORS_ORIGINS": text}).cors_origins == origins
+
+
+@pytest.mark.parametrize("text", ["/cats", "cats", "/cats/", "cats/"])
+def test_the_path_of_a_proxy_may_be_written_with_or_without_slashes(text):
+    assert Settings.from_environment({"CATSCOPE_ROOT_PATH": text}).root_path == "/cats"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(bool(clients.missing()), reason=f"Debian's {' an
 
 
 class Alternating(BaseHTTPRequestHandler):
-    """Answers 200 and 503 in turns and remembers what came."""
+    """Answers 200 and 503 in turn and records the requests."""
 
     protocol_version = "HTTP/1.1"
     seen: list[bytes]
@@ -48,23 +48,23 @@ BODIES = [clients.form(b"one"), clients.form(b"two")]
 
 
 def test_at_a_rate_every_request_is_sent_once_and_counted_by_its_answer(server):
-    found = clients.at_rate(server, BODIES, clients.FORM, 40, 1)
-    assert found["sent"] == len(Alternating.seen) == sum(found["statuses"].values()) == 40
-    assert found["statuses"] == {"200": 20, "503": 20}
-    assert found["broken"] == 0
-    assert found["slowest_refusal_ms"] > 0
+    result = clients.at_rate(server, BODIES, clients.FORM, 40, 1)
+    assert result["sent"] == len(Alternating.seen) == sum(result["statuses"].values()) == 40
+    assert result["statuses"] == {"200": 20, "503": 20}
+    assert result["broken"] == 0
+    assert result["slowest_refusal_ms"] > 0
     assert set(Alternating.seen) == set(BODIES)
 
 
-def test_saturation_tells_answers_from_refusals(server):
-    found = clients.saturate(server, BODIES, clients.FORM, 2, 1)
-    assert found["refused"] == pytest.approx(found["per_second"], rel=0.3)
+def test_saturation_distinguishes_answers_from_refusals(server):
+    result = clients.saturate(server, BODIES, clients.FORM, 2, 1)
+    assert result["refused"] == pytest.approx(result["per_second"], rel=0.3)
     assert set(Alternating.seen) == set(BODIES)
 
 
-def test_requests_that_nobody_answers_are_broken():
-    found = clients.at_rate("http://127.0.0.1:9/predict", BODIES, clients.FORM, 10, 0.4)
-    assert (found["broken"], found["statuses"], found["p50_ms"]) == (4, {}, None)
+def test_requests_that_get_no_answer_are_broken():
+    result = clients.at_rate("http://127.0.0.1:9/predict", BODIES, clients.FORM, 10, 0.4)
+    assert (result["broken"], result["statuses"], result["p50_ms"]) == (4, {}, None)
 
 
 def test_the_benchmark_of_memory_runs(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from tests.browser.visitor import CAT, settled
 from tests.conftest import ROOT
 
 
@@ -74,14 +75,15 @@ def browser():
 
 @contextmanager
 def visit(browser, url: str, **options):
-    """A page of its own, with `elsewhere`: requests that left for another host, and `complaints`: errors of its scripts."""
+    """A new page, with `elsewhere`: requests to other hosts, and `complaints`: errors of its scripts."""
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 1000}} | options)
     page = context.new_page()
     page.elsewhere, page.complaints = [], []
     page.on("request", lambda request: request.url.startswith((url, "data:", "blob:")) or page.elsewhere.append(request.url))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on(
-        "console", lambda said: said.type == "error" and "status of" not in said.text and page.complaints.append(said.text)
+        "console",
+        lambda message: message.type == "error" and "status of" not in message.text and page.complaints.append(message.text),
     )
     yield page
     context.close()
@@ -89,10 +91,33 @@ def visit(browser, url: str, **options):
 
 @contextmanager
 def opened(browser, url: str, fragment: str = "", **options):
-    """The page at a place, ready to take a photo; in the end no other host was asked for anything, and no script complained."""
+    """The page at a fragment, ready to take a photo; at the end no other host was contacted and no script failed."""
     with visit(browser, url, **options) as page:
         page.goto(f"{url}/{fragment}")
         page.locator("#network option").first.wait_for(state="attached")
         yield page
         assert page.elsewhere == []
         assert page.complaints == []
+
+
+@pytest.fixture
+def page(browser, url):
+    with opened(browser, url) as page:
+        yield page
+
+
+@pytest.fixture
+def page_with_cat(page):
+    """The page after a photo of a cat was picked."""
+    page.set_input_files("#file", CAT)
+    settled(page)
+    return page
+
+
+@pytest.fixture
+def tutorial(browser, url):
+    """The same with the chapter's network, at a stage that the address names."""
+    with opened(browser, url, "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7") as page:
+        page.set_input_files("#file", CAT)
+        settled(page)
+        yield page

@@ -1,4 +1,4 @@
-"""The README's commands that need a browser."""
+"""The documentation's commands that need a browser."""
 
 import json
 import shutil

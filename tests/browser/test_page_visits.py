@@ -1,4 +1,4 @@
-"""The page's edges: every way a photo comes in, files that are none, keys, and walks that are kept and replayed."""
+"""The edges of the page: every way to give it a photo, files that are not photos, keys, and walks saved and replayed."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.conftest import opened, service, visit
-from tests.browser.test_page import CAT, COFFEE, settled, value
+from tests.browser.visitor import CAT, COFFEE, settled, value
 from tests.conftest import encoded, sha256
 
 
@@ -43,7 +43,7 @@ def test_a_photo_can_be_dropped_and_pasted(page, event, holder):
 def test_a_photo_can_be_taken_with_the_camera(page):
     page.get_by_role("button", name="Take a photo").click()
     expect(page.locator("video")).to_have_js_property("readyState", 4)
-    page.get_by_role("button", name="Take it").click()
+    page.get_by_role("button", name="Capture").click()
     expect(page.locator(".frame .shown")).to_have_attribute("alt", "The photo camera.jpg")
     expect(page.locator(".probability")).to_be_visible()
     assert page.evaluate(
@@ -51,24 +51,24 @@ def test_a_photo_can_be_taken_with_the_camera(page):
     )
 
 
-def test_a_broken_file_is_told_in_a_sentence_and_the_next_photo_is_answered(page, tmp_path):
+def test_a_broken_file_is_reported_in_a_sentence_and_the_next_photo_is_answered(page, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(CAT.read_bytes()[:4000])
     page.set_input_files("#file", broken)
     expect(page.locator("#alert")).to_contain_text("The JPEG file is broken")
-    expect(page.locator("#verdict")).to_have_text("No answer to this one.")
+    expect(page.locator("#verdict")).to_have_text("No answer for this photo.")
     page.set_input_files("#file", CAT)
     expect(page.locator("#verdict")).to_have_text("There is a cat in this photo.")
     expect(page.locator("#alert")).to_be_hidden()
 
 
-def test_a_broken_file_after_a_good_one_leaves_nothing_of_the_good_one(page, tmp_path):
+def test_a_broken_file_after_an_intact_one_leaves_nothing_of_the_intact_one(page, tmp_path):
     page.set_input_files("#file", CAT)
     settled(page)
     broken = tmp_path / "notes.txt"
     broken.write_text("no picture at all")
     page.set_input_files("#file", broken)
-    expect(page.locator("#alert")).to_contain_text("accepted are JPEG")
+    expect(page.locator("#alert")).to_contain_text("accepted formats are JPEG")
     for act in ("#walk", "#why"):
         expect(page.locator(act)).to_be_hidden()
     assert page.locator(".frame").count() == 0 or not page.locator("#picture").is_visible()
@@ -80,22 +80,22 @@ def test_a_format_that_browsers_do_not_show_is_shown_as_the_network_gets_it(page
     page.set_input_files("#file", photo)
     settled(page)
     expect(page.locator("#verdict")).to_have_text("There is a cat in this photo.")
-    expect(page.locator(".frame .shown")).to_have_js_property("naturalWidth", 304)
+    expect(page.locator(".frame .shown")).to_have_js_property("naturalWidth", 384)
 
 
-def test_a_service_that_is_gone_is_told_in_a_sentence(page):
+def test_an_unreachable_service_is_reported_in_a_sentence(page):
     page.route("**/predict**", lambda route: route.abort())
     page.set_input_files("#file", CAT)
     expect(page.locator("#alert")).to_contain_text("The service did not answer.")
-    page.complaints.clear()  # Chromium itself tells of the request that failed
+    page.complaints.clear()  # Chromium itself logs the request that failed
 
 
 def test_an_api_key_is_asked_for_and_used(browser, model_dir):
     with service(model_dir, api_keys=("secret",)) as url, visit(browser, url) as page:
         page.goto(url)
         expect(page.locator("#alert")).to_contain_text("No key was sent")
-        page.get_by_label("This service asks for an API key").fill("secret")
-        page.get_by_role("button", name="Use it").click()
+        page.get_by_label("This service requires an API key").fill("secret")
+        page.get_by_role("button", name="Use this key").click()
         expect(page.locator("#network option").first).to_be_attached()
         page.set_input_files("#file", CAT)
         settled(page)
@@ -104,11 +104,11 @@ def test_an_api_key_is_asked_for_and_used(browser, model_dir):
         assert "secret" not in command, "a command that is copied to others tells no key"
 
 
-# Walks that are kept.
+# Saved walks.
 
 
 @pytest.fixture
-def walked(page, url):
+def page_with_cat(page, url):
     page.goto(f"{url}/#network=tutorial&stage=block2_conv&channel=5&row=9&column=14")
     page.reload()
     page.set_input_files("#file", CAT)
@@ -117,7 +117,7 @@ def walked(page, url):
 
 
 def downloaded(page, path, with_photo: bool):
-    page.get_by_label("with the photo inside").set_checked(with_photo)
+    page.get_by_label("include the photo").set_checked(with_photo)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download this walk").click()
     assert waiting.value.suggested_filename == "chelsea.walk.json"
@@ -125,21 +125,21 @@ def downloaded(page, path, with_photo: bool):
     return json.loads(path.read_text())
 
 
-def test_a_downloaded_walk_holds_hashes_settings_and_answers(walked, tmp_path):
-    walk = downloaded(walked, tmp_path / "walk.json", with_photo=False)
+def test_a_downloaded_walk_holds_hashes_settings_and_answers(page_with_cat, tmp_path):
+    walk = downloaded(page_with_cat, tmp_path / "walk.json", with_photo=False)
     assert walk["photo"]["sha256"] == sha256(CAT.read_bytes())
     assert walk["model"]["network"] == "tutorial"
     assert len(walk["model"]["sha256"]) == 64
     assert walk["place"] == {"stage": "block2_conv", "channel": 5, "row": 9, "column": 14}
     assert walk["settings"] == {"opacity": 0.8}
-    assert walk["answers"]["predict"]["probabilities"]["cat"] == value(walked.locator(".probability"))
+    assert walk["answers"]["predict"]["probabilities"]["cat"] == value(page_with_cat.locator(".probability"))
     assert walk["answers"]["unit"]["stage"] == "block2_conv"
     assert len(walk["answers"]["guises"]["guises"]) == 12
     assert walk["picture"] is None
 
 
-def test_a_walk_with_the_photo_inside_replays_by_itself(walked, page, url, tmp_path):
-    downloaded(walked, tmp_path / "walk.json", with_photo=True)
+def test_a_walk_with_the_photo_inside_replays_by_itself(page_with_cat, page, url, tmp_path):
+    downloaded(page_with_cat, tmp_path / "walk.json", with_photo=True)
     page.goto("about:blank")
     page.goto(url)
     expect(page.locator("#network option").first).to_be_attached()
@@ -150,9 +150,9 @@ def test_a_walk_with_the_photo_inside_replays_by_itself(walked, page, url, tmp_p
     expect(page.locator("#readout")).to_contain_text("row 9, column 14:")
 
 
-def test_a_walk_without_the_photo_asks_for_it_and_knows_another(walked, page, url, tmp_path):
+def test_a_walk_without_the_photo_asks_for_it_and_recognises_another(page_with_cat, page, url, tmp_path):
     path = tmp_path / "walk.json"
-    walk = downloaded(walked, path, with_photo=False)
+    walk = downloaded(page_with_cat, path, with_photo=False)
     walk["photo"] |= {"sha256": sha256(COFFEE.read_bytes() + b"x"), "name": "mine.jpg"}
     path.write_text(json.dumps(walk))
     page.goto("about:blank")
@@ -164,9 +164,9 @@ def test_a_walk_without_the_photo_asks_for_it_and_knows_another(walked, page, ur
     expect(page.locator("#notice")).to_contain_text("This is another photo")
 
 
-def test_a_walk_of_another_version_of_the_network_says_so(walked, page, url, tmp_path):
+def test_a_walk_of_another_version_of_the_network_says_so(page_with_cat, page, url, tmp_path):
     path = tmp_path / "walk.json"
-    walk = downloaded(walked, path, with_photo=True)
+    walk = downloaded(page_with_cat, path, with_photo=True)
     walk["model"]["sha256"] = "0" * 64
     path.write_text(json.dumps(walk))
     page.set_input_files("#file", path)
@@ -174,7 +174,7 @@ def test_a_walk_of_another_version_of_the_network_says_so(walked, page, url, tmp
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": "catscope-walk"}', '{"format": "else", "photo": {}}'])
-def test_a_file_that_is_no_walk_is_refused_and_nothing_is_lost(page, tmp_path, text):
+def test_a_file_that_is_not_a_walk_is_refused_and_nothing_is_lost(page, tmp_path, text):
     page.set_input_files("#file", CAT)
     settled(page)
     path = tmp_path / "other.json"
@@ -184,8 +184,8 @@ def test_a_file_that_is_no_walk_is_refused_and_nothing_is_lost(page, tmp_path, t
     expect(page.locator("#verdict")).to_have_text("There is a cat in this photo.")
 
 
-def test_a_copied_link_leads_to_the_same_place_with_the_sample(walked, page):
-    page.get_by_role("button", name="Copy a link to this place").click()
+def test_a_copied_link_leads_to_the_same_unit_with_the_sample(page_with_cat, page):
+    page.get_by_role("button", name="Copy a link to this view").click()
     expect(page.locator("#notice")).to_contain_text("The link is copied")
     link = page.evaluate("navigator.clipboard.readText()")
     assert f"photo={sha256(CAT.read_bytes())}" in link
@@ -197,7 +197,7 @@ def test_a_copied_link_leads_to_the_same_place_with_the_sample(walked, page):
     expect(page.locator("#readout")).to_contain_text("row 9, column 14:")
 
 
-def test_a_link_with_an_unknown_photo_asks_for_it_and_knows_it(page, url, tmp_path):
+def test_a_link_with_an_unknown_photo_asks_for_it_and_recognises_it(page, url, tmp_path):
     photo = tmp_path / "mine.png"
     photo.write_bytes(encoded(Image.open(CAT).crop((100, 50, 300, 250)), "PNG"))
     page.goto(f"{url}/#network=tutorial&stage=block1_relu&photo={sha256(photo.read_bytes())}")

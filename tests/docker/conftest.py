@@ -1,63 +1,27 @@
 """Three replicas behind the proxy, watched by Prometheus: docker-compose.yml with its profiles, as people start it."""
 
-import json
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from tests.docker import test_image
+from tests.docker.engine import IMAGE, run, wait_until
+from tests.docker.project import Project, images
 from tests.docker.public import provide
-from tests.docker.test_image import IMAGE, ROOT, compose_command, docker, free_address, run, wait_until
-
-engine, image = test_image.engine, test_image.image  # fixtures
-
-SETTINGS = {"CATSCOPE_LOG_FORMAT": "json", "CATSCOPE_MAX_WAITING": "16"}
-ASK_THE_PROXY = """
-exec 3<>/dev/tcp/127.0.0.1/9901
-printf 'GET /clusters?format=json HTTP/1.1\\r\\nHost: proxy\\r\\nConnection: close\\r\\n\\r\\n' >&3
-cat <&3
-"""
 
 
-class Project:
-    """A compose project of its own name, on ports that nothing else has."""
-
-    def __init__(self) -> None:
-        self._compose = (*compose_command(), "--project-name", "catscope-scale")
-        self._compose += ("--profile", "scale", "--profile", "observe")
-        addresses = {f"PUBLISH{name}": free_address() for name in ("", "_PROXY", "_PROMETHEUS", "_GRAFANA")}
-        self.alone = f"http://{addresses['PUBLISH']}"
-        self.url = f"http://{addresses['PUBLISH_PROXY']}"
-        self.prometheus = f"http://{addresses['PUBLISH_PROMETHEUS']}"
-        self.environment = addresses | SETTINGS | {"CATSCOPE_IMAGE": IMAGE}
-
-    def compose(self, *arguments: str) -> str:
-        """What compose writes to standard output."""
-        return run(*self._compose, *arguments, timeout_s=300, **self.environment).stdout
-
-    def ids(self, service: str) -> list[str]:
-        """The ids of its containers."""
-        return self.compose("ps", "-q", service).split()
-
-    def used(self) -> set[str]:
-        """The addresses to which the proxy gives photos."""
-        answer = docker("exec", self.ids("proxy")[0], "bash", "-c", ASK_THE_PROXY)
-        known = json.loads(answer[answer.index("{") : answer.rindex("}") + 1])
-        [cluster] = known["cluster_statuses"]
-        return {
-            host["address"]["socket_address"]["address"]
-            for host in cluster.get("host_statuses", [])
-            if host["health_status"] == {"eds_health_status": "HEALTHY"}
-        }
-
-    def whole(self) -> bool:
-        """Whether the proxy gives photos to all three replicas and knows the reserve."""
-        return len(self.used()) == 4
+@pytest.fixture(scope="session")
+def engine() -> None:
+    if not shutil.which("docker"):
+        pytest.skip("there is no docker here")
+    if run("docker", "info", check=False).returncode:
+        pytest.skip("docker info fails: no engine answers")
 
 
-def address_of(container: str) -> str:
-    """On the project's network."""
-    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
+@pytest.fixture(scope="session")
+def image(engine: None) -> str:
+    run("docker", "build", "--tag", IMAGE, ".", timeout_s=900)
+    return IMAGE
 
 
 @pytest.fixture(scope="session")
@@ -72,17 +36,3 @@ def scaled(image: str) -> Iterator[Project]:
         yield project
     finally:
         project.compose("down", "--volumes", "--timeout", "2")
-
-
-def images() -> dict[str, str]:
-    """Each service's image, as docker-compose.yml names it."""
-    return {name: service["image"] for name, service in configured("scale", "observe")["services"].items()}
-
-
-def configured(*profiles: str, **environment: str) -> dict:
-    """What compose makes of docker-compose.yml."""
-    import yaml
-
-    named = [part for profile in profiles for part in ("--profile", profile)]
-    done = run(*compose_command(), "--project-directory", str(ROOT), *named, "config", **environment)
-    return yaml.safe_load(done.stdout)

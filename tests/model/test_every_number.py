@@ -1,4 +1,4 @@
-"""The arithmetic behind the shipped networks' numbers: drawn from every stage, each is worked out again and compared."""
+"""The arithmetic behind the shipped networks' numbers: samples from every stage are recomputed and compared."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,15 +8,16 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from app.inference.audit import Audit, audit
-from app.inference.contract import Stage, load
-from app.inference.geometry import size_of
-from app.inference.network import KerasNetwork, Network, OnnxNetwork
+from app.inference.explain.audit import Audit, audit
+from app.inference.explain.receptive_field import size_of
+from app.inference.networks.contract import Stage, load
+from app.inference.networks.engines import KerasNetwork, Network, OnnxNetwork
 from app.inference.tensor import to_tensor
-from tests.model.test_shipped_networks import MODEL, NETWORKS, PHOTOS
+from tests.model.shipped import MODEL, NETWORKS, PHOTOS
 
 KINDS = {
     "rescaling",
+    "activation",
     "convolution",
     "depthwise_convolution",
     "pooling",
@@ -30,9 +31,9 @@ BOUND = 1e-4
 
 
 def photos() -> Iterator[Image.Image]:
-    """Those of scikit-image's photos that this one ships."""
+    """The photos that the installed scikit-image ships."""
     for name in PHOTOS:
-        path = Path(skimage.data.data_dir) / name
+        path = Path(skimage.data.__file__).parent / name
         if path.exists():
             yield Image.open(path).convert("RGB")
 
@@ -42,65 +43,65 @@ def layers(network: Network) -> tuple[Stage, ...]:
 
 
 def units(stage: Stage, count: int, random: np.random.Generator) -> Iterable[tuple[int, int, int]]:
-    """At most `count` places in a stage; of every second one, a row or a column lies at an edge, where padding is."""
+    """At most `count` positions in a stage; every second one has a row or a column at an edge, where padding is."""
     shape = stage.shape if len(stage.shape) == 3 else (1, 1, *stage.shape)
-    found = set()
+    positions = set()
     for number in range(count):
-        place = [int(random.integers(size)) for size in shape]
+        position = [int(random.integers(size)) for size in shape]
         if number % 2:
             axis = int(random.integers(2))
-            place[axis] = int(random.choice([0, shape[axis] - 1]))
-        found.add((place[0], place[1], place[2]))
-    return sorted(found)
+            position[axis] = int(random.choice([0, shape[axis] - 1]))
+        positions.add((position[0], position[1], position[2]))
+    return sorted(positions)
 
 
 def audits(network: Network, image: Image.Image, count: int, random: np.random.Generator) -> Iterator[Audit]:
-    """Of every layer of a network, up to `count` units of one pass over a photo."""
+    """Audits of up to `count` units of every layer of a network, from one pass over a photo."""
     tensor = to_tensor(image, *network.contract.input_shape[:2])
     values = {"image": tensor[0], **network.run(tensor, [layer.name for layer in layers(network)]).stages}
     for layer in layers(network):
-        for place in units(layer, count, random):
-            yield audit(network, layer, values, place, contributions=12)
+        for position in units(layer, count, random):
+            yield audit(network, layer, values, position, contributions=12)
 
 
 @pytest.fixture(scope="module")
 def every_network() -> dict[str, list[Audit]]:
     """Up to four units of every layer for every photo, by network."""
     random = np.random.default_rng(2024)
-    found = {}
+    audits_by_network = {}
     for name in NETWORKS:
         network = OnnxNetwork(load(MODEL / name))
-        found[name] = [told for image in photos() for told in audits(network, image, 4, random)]
-    return found
+        audits_by_network[name] = [result for image in photos() for result in audits(network, image, 4, random)]
+    return audits_by_network
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_number_is_what_its_arithmetic_comes_to(every_network, network):
+def test_every_number_is_the_result_of_its_arithmetic(every_network, network):
     wrong = [
-        (told.stage.name, told.place, told.value, told.computed)
-        for told in every_network[network]
-        if not told.relative_difference < BOUND
+        (result.stage.name, result.position, result.value, result.computed)
+        for result in every_network[network]
+        if not result.relative_difference < BOUND
     ]
     assert wrong == []
 
 
-def test_at_least_a_thousand_numbers_were_worked_out_again(every_network):
-    assert sum(len(found) for found in every_network.values()) >= 1000
+def test_at_least_a_thousand_numbers_were_recomputed(every_network):
+    assert sum(len(results) for results in every_network.values()) >= 1000
 
 
-def test_numbers_of_every_kind_of_stage_were_worked_out_again(every_network):
-    assert {told.stage.kind for found in every_network.values() for told in found} == KINDS
+def test_numbers_of_every_kind_of_stage_were_recomputed(every_network):
+    assert {result.stage.kind for results in every_network.values() for result in results} == KINDS
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_numbers_of_every_stage_and_inner_layer_were_worked_out_again(every_network, network):
+def test_numbers_of_every_stage_and_inner_layer_were_recomputed(every_network, network):
     contract = load(MODEL / network)
-    assert {told.stage.name for told in every_network[network]} == {s.name for s in (*contract.stages, *contract.inner)}
+    assert {result.stage.name for result in every_network[network]} == {s.name for s in (*contract.stages, *contract.inner)}
 
 
 def test_numbers_that_an_activation_cut_off_are_among_them(every_network):
     """At both ends of ReLU6: what is below 0 and what is above 6."""
-    sums = [told.steps["sum"] for told in every_network["cat"] if told.stage.activation == "relu6"]
+    sums = [result.steps["sum"] for result in every_network["cat"] if result.stage.activation == "relu6"]
     assert min(sums) < 0
     assert max(sums) > 6
 
@@ -111,9 +112,9 @@ def test_numbers_that_an_activation_cut_off_are_among_them(every_network):
 def test_numbers_beside_padding_are_among_them(every_network, network, kind):
     contract = load(MODEL / network)
     beyond = []
-    for told in every_network[network]:
-        height, width = size_of(contract, told.stage.inputs[0])
-        beyond.append(told.stage.kind == kind and told.window.clipped(height, width) != told.window)
+    for result in every_network[network]:
+        height, width = size_of(contract, result.stage.inputs[0])
+        beyond.append(result.stage.kind == kind and result.window.clipped(height, width) != result.window)
     assert any(beyond)
 
 
@@ -122,11 +123,11 @@ def keras_network(request) -> KerasNetwork:
     return KerasNetwork(load(MODEL / request.param))
 
 
-def test_every_number_of_keras_is_what_its_arithmetic_comes_to(keras_network, cat_image):
+def test_every_number_of_keras_is_the_result_of_its_arithmetic(keras_network, cat_image):
     kinds = set()
-    for told in audits(keras_network, cat_image, 2, np.random.default_rng(7)):
-        assert told.relative_difference < BOUND, (told.stage.name, told.place)
-        kinds.add(told.stage.kind)
+    for result in audits(keras_network, cat_image, 2, np.random.default_rng(7)):
+        assert result.relative_difference < BOUND, (result.stage.name, result.position)
+        kinds.add(result.stage.kind)
     assert kinds == {layer.kind for layer in layers(keras_network)}
 
 

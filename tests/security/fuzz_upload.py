@@ -1,7 +1,7 @@
-"""Bytes come in, as the body of an upload; what the service would say of them goes out. Anything else is a crash.
+"""Takes bytes as the body of an upload and returns the service's verdict on them. Anything else is a crash.
 
 `python -m tests.security.fuzz_upload FOLDER [libFuzzer's options]` lets atheris look for crashes, guided by which lines of
-the form's and the photos' readers its inputs reach; `corpus` writes the files that it begins with. The other tests of
+the form's and the photos' readers its inputs reach, with `--photos` the photos' alone; `corpus` writes the files that it begins with. The other tests of
 hostile photos take their valid ones, and the ways to damage them, from here too.
 """
 
@@ -17,11 +17,12 @@ from random import Random
 
 MAX_PIXELS = 1_000_000
 BOUNDARY = b"d74496d66958873e"
-INSTRUMENTED = ["app.upload", "app.inference", "PIL", "python_multipart"]
+BARE = "--photos"
+INSTRUMENTED = ["app.schemas.form", "app.inference", "PIL", "python_multipart"]
 
 
 def _instrumented() -> contextlib.AbstractContextManager[object]:
-    """What is imported inside of this tells atheris where its inputs go, where this file is run for it."""
+    """Instruments what is imported inside it for atheris, if this file is run for atheris."""
     if __name__ != "__main__":
         return contextlib.nullcontext()
     import atheris
@@ -34,45 +35,53 @@ with _instrumented():
     from PIL import Image
     from starlette.requests import Request
 
-    from app import upload
     from app.errors import RequestError
     from app.inference import decode
+    from app.schemas import form
+    from tests.security.heics import heics
 
     for _reader in ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
-        importlib.import_module(f"PIL.{_reader}ImagePlugin")  # Pillow itself imports it for the first such photo: too late
+        importlib.import_module(
+            f"PIL.{_reader}ImagePlugin"
+        )  # Pillow imports it only for the first such photo, which is too late
 
 
-def form(photo: bytes) -> bytes:
+def upload_of(photo: bytes) -> bytes:
     """The body of an upload of that photo."""
     head = b'--%s\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     return head % BOUNDARY + photo + b"\r\n--%s--\r\n" % BOUNDARY
 
 
 def look(body: bytes) -> str:
-    """What the service says of that body: the photo's format, or the name of the error that it answers."""
+    """The service's verdict on that body: the photo's format, or the name of the error that it answers with."""
     kind = (b"content-type", b"multipart/form-data; boundary=" + BOUNDARY)
 
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": body}
 
-    reading = upload.file(Request({"type": "http", "headers": [kind]}, receive))
+    reading = form.file(Request({"type": "http", "headers": [kind]}, receive))
     try:
         reading.send(None)  # it never waits: the body is there
     except RequestError as error:
         return type(error).__name__
     except StopIteration as done:
-        try:
-            return decode.decode(done.value, MAX_PIXELS, 64 if len(body) % 2 else None).format
-        except RequestError as error:
-            return type(error).__name__
+        return look_at_photo(done.value)
     raise AssertionError("it waits for more than one body")
+
+
+def look_at_photo(photo: bytes) -> str:
+    """The same verdict on the photo alone, without an upload around it."""
+    try:
+        return decode.decode(photo, MAX_PIXELS, 64 if len(photo) % 2 else None).format
+    except RequestError as error:
+        return type(error).__name__
 
 
 # Valid photos
 
 
 def photos() -> dict[str, bytes]:
-    """A small photo in every format that is read, in each guise that has a reader's branch of its own."""
+    """A small photo in every format that is read, in each variant that has its own branch in a reader."""
     y, x = np.mgrid[0:30, 0:40]
     picture = Image.fromarray(np.stack([x * 6, y * 8, (x * y) % 256], 2).astype(np.uint8))
     clear = picture.convert("RGBA")
@@ -82,10 +91,10 @@ def photos() -> dict[str, bytes]:
     turned = Image.Exif()
     turned[0x0112], turned[0x010F] = 6, "a camera"
 
-    def frames() -> dict[str, object]:  # copies: the writers leave notes on the pictures
+    def frames() -> dict[str, object]:  # copies, since the writers modify the pictures
         return {"save_all": True, "append_images": [other.copy(), picture.copy()]}
 
-    made = {
+    pictures = {
         "jpeg": ("JPEG", picture, {}),
         "jpeg-progressive": ("JPEG", picture, {"progressive": True, "subsampling": 0}),
         "jpeg-grey": ("JPEG", picture.convert("L"), {}),
@@ -122,12 +131,19 @@ def photos() -> dict[str, bytes]:
         "avif-alpha": ("AVIF", clear, {}),
         "avif-animated": ("AVIF", picture, frames()),
     }
-    found = {}
-    for name, (kind, image, options) in made.items():
+    photos_by_name = {}
+    for name, (kind, image, options) in pictures.items():
         out = io.BytesIO()
         image.save(out, kind, **options)
-        found[name] = out.getvalue()
-    return found | {"png-interlaced": _interlaced(np.asarray(picture)), "png-texts": _with_texts(found["png"])}
+        photos_by_name[name] = out.getvalue()
+    return (
+        photos_by_name
+        | heics(picture, clear, np.asarray(deep))
+        | {
+            "png-interlaced": _interlaced(np.asarray(picture)),
+            "png-texts": _with_texts(photos_by_name["png"]),
+        }
+    )
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
@@ -160,21 +176,21 @@ _LENGTHS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x800
 
 
 def damaged(data: bytes, other: bytes, random: Random) -> bytes:
-    """`data` after one to four accidents, some of which bring pieces of `other`."""
+    """`data` after one to four mutations, some of which insert pieces of `other`."""
     for _ in range(random.choice((1, 1, 2, 4))):
         data = random.choice(_ACCIDENTS)(data, other, random)
     return data
 
 
-def _place(data: bytes, random: Random) -> int:
-    """Anywhere, and as often near the beginning, where headers are."""
+def _offset(data: bytes, random: Random) -> int:
+    """An offset anywhere, and more often near the beginning, where headers are."""
     return random.randrange(min(len(data), random.choice((64, 1024, len(data)))) or 1) if data else 0
 
 
 def _flip(data: bytes, other: bytes, random: Random) -> bytes:
     changed = bytearray(data)
     for _ in range(random.randint(1, 8) if changed else 0):
-        changed[_place(data, random)] ^= 1 << random.randrange(8)
+        changed[_offset(data, random)] ^= 1 << random.randrange(8)
     return bytes(changed)
 
 
@@ -183,32 +199,32 @@ def _cut_off(data: bytes, other: bytes, random: Random) -> bytes:
 
 
 def _cut_out(data: bytes, other: bytes, random: Random) -> bytes:
-    at = _place(data, random)
-    return data[:at] + data[at + random.choice((1, 4, 12, 200, len(data))) :]
+    offset = _offset(data, random)
+    return data[:offset] + data[offset + random.choice((1, 4, 12, 200, len(data))) :]
 
 
 def _splice(data: bytes, other: bytes, random: Random) -> bytes:
-    return data[: _place(data, random)] + other[_place(other, random) :]
+    return data[: _offset(data, random)] + other[_offset(other, random) :]
 
 
 def _insert(data: bytes, other: bytes, random: Random) -> bytes:
-    at, source = _place(data, random), _place(other, random)
+    offset, source = _offset(data, random), _offset(other, random)
     piece = random.choice((random.randbytes(random.randint(1, 32)), other[source : source + random.randint(1, 256)]))
-    return data[:at] + piece + data[at:]
+    return data[:offset] + piece + data[offset:]
 
 
 def _repeat(data: bytes, other: bytes, random: Random) -> bytes:
-    at = _place(data, random)
-    piece = data[at : at + random.choice((1, 4, 12, 60, 500))]
-    return data[:at] + piece * random.choice((2, 3, 20, 200, 3000 if len(piece) < 100 else 300)) + data[at:]
+    offset = _offset(data, random)
+    piece = data[offset : offset + random.choice((1, 4, 12, 60, 500))]
+    return data[:offset] + piece * random.choice((2, 3, 20, 200, 3000 if len(piece) < 100 else 300)) + data[offset:]
 
 
 def _overwrite(data: bytes, other: bytes, random: Random) -> bytes:
     """Put a number where the file may say how long, how many, how wide or where."""
     size, order = random.choice((1, 2, 4, 8)), random.choice(("big", "little"))
     number = random.choice((*_LENGTHS, random.randrange(4000), len(data) + random.randint(-4, 4)))
-    at = _place(data, random)
-    return data[:at] + (max(0, number) % 256**size).to_bytes(size, order) + data[at + size :]
+    offset = _offset(data, random)
+    return data[:offset] + (max(0, number) % 256**size).to_bytes(size, order) + data[offset + size :]
 
 
 _ACCIDENTS: tuple[Callable[[bytes, bytes, Random], bytes], ...] = (
@@ -278,25 +294,37 @@ _WORDS = (
         b"irot",
         b"imir",
         b"av01",
+        b"ftypheic",
+        b"ftypmif1",
+        b"hvc1",
+        b"hvcC",
+        b"ispe",
+        b"grid",
+        b"dimg",
+        b"pitm",
     ),
 )
 
 
-def corpus(folder: Path) -> Path:
-    """Write what atheris begins with into the folder, and beside it the words that it may use; returns the words' file."""
+def corpus(folder: Path, kind: str = "") -> Path:
+    """Write the initial corpus, uploads of all photos or bare photos of one `kind`, into the folder, and a dictionary beside
+    it; returns the dictionary's file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, photo in photos().items():
-        (folder / name).write_bytes(form(photo))
+        if name.startswith(kind):
+            (folder / name).write_bytes(photo if kind else upload_of(photo))
     words = folder.with_suffix(".words")
     words.write_text("".join('"{}"\n'.format("".join(f"\\x{byte:02x}" for byte in word)) for word in _WORDS))
     return words
 
 
 def main() -> None:
-    """Fuzz until the options say that it is enough, or something crashes."""
+    """Fuzz until the limits in the options are reached, or something crashes."""
     import atheris
 
-    atheris.Setup(sys.argv, lambda data: look(data) and None)
+    target = look_at_photo if BARE in sys.argv else look
+    atheris.Setup([argument for argument in sys.argv if argument != BARE], lambda data: target(data) and None)
     atheris.Fuzz()
 
 

@@ -1,4 +1,4 @@
-"""What a connection may do before there is a request, while its body comes and while its answer lies unread."""
+"""What a connection may do before there is a request, while its body arrives and while its answer is unread."""
 
 import asyncio
 import contextlib
@@ -11,14 +11,14 @@ import time
 import pytest
 import uvicorn
 
-from app.bodies import Held
-from app.protocol import Guard, Protocol
+from app.capacity import UploadBudget
+from app.server.connection import ConnectionLimits, Protocol
 
-QUICK = {"head_s": 0.3, "body_s": 0.3, "slowest": 100_000, "unread_s": 0.3, "last_s": 0.3}
+QUICK = {"head_s": 0.3, "body_s": 0.3, "min_bytes_per_s": 100_000, "unread_s": 0.3, "last_request_s": 0.3}
 
 
 async def echo(scope, receive, send) -> None:
-    """Answers how many bytes came; /large answers 50 MB, /unread answers before it has read anything."""
+    """Answers with the number of bytes received; /large answers 50 MB, /unread answers before it has read anything."""
     size = 0
     while scope["path"] != "/unread":
         message = await receive()
@@ -36,13 +36,13 @@ async def echo(scope, receive, send) -> None:
 
 
 @contextlib.contextmanager
-def served(app=echo, **guard):
+def served(app=echo, **limits):
     """A server in a thread of its own: its address, and what it holds."""
-    held = guard.setdefault("held", Held(10_000_000))
-    limits = Guard(**{"max_bytes": 20_000_000} | QUICK | guard)
+    uploads = limits.setdefault("uploads", UploadBudget(10_000_000))
+    connection_limits = ConnectionLimits(**{"max_bytes": 20_000_000} | QUICK | limits)
     config = uvicorn.Config(
         app,
-        http=functools.partial(Protocol, limits),
+        http=functools.partial(Protocol, connection_limits),
         port=0,
         lifespan="off",
         ws="none",
@@ -55,7 +55,7 @@ def served(app=echo, **guard):
     try:
         while not server.started:
             time.sleep(0.01)
-        yield server.servers[0].sockets[0].getsockname(), held, server
+        yield server.servers[0].sockets[0].getsockname(), uploads, server
     finally:
         server.should_exit = True
         thread.join(20)
@@ -63,19 +63,19 @@ def served(app=echo, **guard):
 
 
 def everything(connection: socket.socket) -> bytes:
-    got = b""
+    received = b""
     with contextlib.suppress(ConnectionResetError):
         while piece := connection.recv(65536):
-            got += piece
-    return got
+            received += piece
+    return received
 
 
 def one(connection: socket.socket) -> bytes:
     """The first answer, whose body is one byte."""
-    got = b""
-    while b"\r\n\r\n" not in got[:-1]:
-        got += connection.recv(1)
-    return got
+    received = b""
+    while b"\r\n\r\n" not in received[:-1]:
+        received += connection.recv(1)
+    return received
 
 
 def problem(answer: bytes) -> dict:
@@ -83,9 +83,9 @@ def problem(answer: bytes) -> dict:
     assert b"application/problem+json" in head
     assert b"connection: close" in head.lower()
     assert b"x-request-id: " in head.lower()
-    found = json.loads(body)
-    assert head.startswith(b"HTTP/1.1 %d " % found["status"])
-    return found
+    members = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 %d " % members["status"])
+    return members
 
 
 def connect(address) -> socket.socket:
@@ -93,7 +93,7 @@ def connect(address) -> socket.socket:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "data",
     [
         b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(10_000)) + b"\r\n",
@@ -104,11 +104,11 @@ def connect(address) -> socket.socket:
     ids=["one header", "many headers", "path", "endless header", "endless path"],
 )
 @pytest.mark.parametrize("piece", [1_000, 10_000_000])
-def test_a_head_that_is_too_large_is_refused_however_it_comes(sent, piece):
+def test_a_head_that_is_too_large_is_refused_however_it_arrives(data, piece):
     with served(head_s=20) as (address, *_), connect(address) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            for at in range(0, len(sent), piece):
-                connection.sendall(sent[at : at + piece])
+            for at in range(0, len(data), piece):
+                connection.sendall(data[at : at + piece])
         assert problem(everything(connection))["status"] == 431
 
 
@@ -119,7 +119,7 @@ def test_a_head_just_below_the_limit_is_read():
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "data",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
         b"HELO cat\r\n",
@@ -131,31 +131,31 @@ def test_a_head_just_below_the_limit_is_read():
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_what_is_no_http_is_told_so_in_a_problem(sent):
+def test_what_is_not_http_is_refused_with_a_problem(data):
     with served() as (address, *_), connect(address) as connection:
-        connection.sendall(sent)
+        connection.sendall(data)
         assert problem(everything(connection))["status"] == 400
 
 
-@pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "an empty line"])
-def test_a_connection_on_which_no_request_begins_is_closed(sent):
+@pytest.mark.parametrize("data", [b"", b"\r\n"], ids=["nothing", "an empty line"])
+def test_a_connection_without_a_request_is_closed(data):
     with served() as (address, *_), connect(address) as connection:
-        connection.sendall(sent)
+        connection.sendall(data)
         assert everything(connection) == b""
 
 
-def test_a_head_that_drips_is_cut_off():
+def test_a_dripping_head_is_cut_off():
     with served() as (address, *_), connect(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         for _ in range(20):  # more than a sign of life is needed
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(b"X: y\r\n")
             time.sleep(0.03)
-        found = problem(everything(connection))
-        assert (found["status"], found["title"]) == (408, "Too slow")
+        members = problem(everything(connection))
+        assert (members["status"], members["title"]) == (408, "Too slow")
 
 
-def test_the_second_request_of_a_connection_has_as_little_time():
+def test_the_second_request_of_a_connection_has_the_same_time_limit():
     with served() as (address, *_), connect(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert one(connection).endswith(b"0")
@@ -165,27 +165,27 @@ def test_the_second_request_of_a_connection_has_as_little_time():
 
 @pytest.mark.parametrize("length", [1_000, 5_000_000], ids=["small", "large"])
 @pytest.mark.parametrize("chunked", [True, False])
-def test_a_body_that_drips_is_cut_off_and_nothing_of_it_is_held(length, chunked):
-    with served() as (address, held, _), connect(address) as connection:
-        how = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % length
-        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + how + b"\r\n\r\n")
+def test_a_dripping_body_is_cut_off_and_nothing_of_it_is_held(length, chunked):
+    with served() as (address, uploads, _), connect(address) as connection:
+        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % length
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n")
         for _ in range(20):
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(b"1\r\na\r\n" if chunked else b"a")
             time.sleep(0.03)
         assert problem(everything(connection))["status"] == 408
-        assert held.bytes == 0
+        assert uploads.bytes == 0
 
 
 def test_a_body_that_keeps_coming_may_take_its_time():
     """Five times the time that a body has that does not, at twice the slowest speed."""
-    with served() as (address, held, _), connect(address) as connection:
+    with served() as (address, uploads, _), connect(address) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 300000\r\n\r\n")
         for _ in range(60):
             connection.sendall(bytes(5_000))
             time.sleep(0.025)
         assert everything(connection).endswith(b"300000")
-        assert held.bytes == 0
+        assert uploads.bytes == 0
 
 
 def test_trailers_without_an_end_are_cut_off():
@@ -199,31 +199,31 @@ def test_trailers_without_an_end_are_cut_off():
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_more_bytes_than_may_be_held_are_refused_and_then_there_is_room_again(chunked):
-    with served(held=Held(1_000_000), body_s=20) as (address, held, _):
-        how = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 2000000"
-        head = b"POST / HTTP/1.1\r\nHost: x\r\n" + how + b"\r\n\r\n"
+def test_more_bytes_than_may_be_held_are_refused_until_there_is_room_again(chunked):
+    with served(uploads=UploadBudget(1_000_000), body_s=20) as (address, uploads, _):
+        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 2000000"
+        head = b"POST / HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n"
         piece = b"927c0\r\n" + bytes(600_000) + b"\r\n" if chunked else bytes(600_000)
         with connect(address) as first, connect(address) as second:
             first.sendall(head + piece)
-            while held.bytes < 600_000:
+            while uploads.bytes < 600_000:
                 time.sleep(0.01)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 second.sendall(head + piece)
-            found = problem(everything(second))
-            assert (found["status"], found["title"]) == (503, "Not now")
-            assert held.bytes == 600_000
-        while held.bytes:  # the first one has left
+            members = problem(everything(second))
+            assert (members["status"], members["title"]) == (503, "Not now")
+            assert uploads.bytes == 600_000
+        while uploads.bytes:  # the first one has left
             time.sleep(0.01)
         with connect(address) as third:
             third.sendall(
                 b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n" + bytes(900_000)
             )
             assert everything(third).endswith(b"900000")
-        assert held.bytes == 0
+        assert uploads.bytes == 0
 
 
-def test_an_answer_that_nobody_reads_does_not_stay():
+def test_an_answer_that_nobody_reads_is_dropped():
     with served() as (address, _, server), connect(address) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         connection.recv(1000)
@@ -234,7 +234,7 @@ def test_an_answer_that_nobody_reads_does_not_stay():
         assert not server.server_state.connections
 
 
-def test_an_answer_that_is_read_slowly_arrives_whole():
+def test_an_answer_that_is_read_slowly_arrives_complete():
     with served() as (address, *_), connect(address) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         size = 0
@@ -252,7 +252,7 @@ def test_a_client_that_sends_everything_first_still_reads_an_early_answer(length
         assert everything(connection).endswith(b"0")
 
 
-def test_a_client_that_never_stops_sending_after_its_answer_is_left():
+def test_a_client_that_never_stops_sending_after_its_answer_is_cut_off():
     with served() as (address, *_), connect(address) as connection:
         connection.sendall(b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         connection.settimeout(20)
@@ -261,14 +261,14 @@ def test_a_client_that_never_stops_sending_after_its_answer_is_left():
                 connection.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
 
 
-def test_requests_sent_at_once_are_all_answered_though_what_follows_is_no_http():
+def test_requests_sent_at_once_are_all_answered_although_what_follows_is_not_http():
     with served() as (address, *_), connect(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + b"\0\0\0")
         assert everything(connection).count(b"HTTP/1.1 200") >= 1
 
 
-def test_while_the_server_stops_a_request_on_an_idle_connection_is_answered_as_its_last():
-    with served(last_s=3) as (address, _, server), connect(address) as idle, connect(address) as silent:
+def test_a_request_on_an_idle_connection_is_the_last_one_answered_while_the_server_stops():
+    with served(last_request_s=3) as (address, _, server), connect(address) as idle, connect(address) as silent:
         for connection in (idle, silent):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert one(connection).endswith(b"0")

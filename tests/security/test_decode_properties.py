@@ -1,4 +1,4 @@
-"""Whatever the bytes are: decode gives an upright photo that fits what it says of it, or refuses in one of three ways."""
+"""Whatever the bytes are: decode returns an upright photo that fits its description, or refuses in one of three ways."""
 
 import functools
 import math
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.errors import BrokenImage, TooLarge, UnsupportedImage
-from app.inference.decode import FORMATS, OVERSAMPLING, decode
+from app.inference.decode import FORMATS, JPEG_FACTOR, OVERSAMPLING, decode
 from tests.conftest import ROOT, encoded
 from tests.security.fuzz_upload import damaged
 from tests.security.fuzz_upload import photos as made
@@ -33,23 +33,27 @@ sides = st.none() | st.integers(1, 64)
 
 @st.composite
 def broken(draw: st.DrawFn) -> bytes:
-    """A valid photo after some accidents."""
+    """A valid photo after some mutations."""
     return damaged(draw(valid), draw(valid), draw(st.randoms(use_true_random=False)))
 
 
 def outcome(data: bytes, side: int | None) -> str:
-    """Decode, and hold the photo to all that it says of itself: its format, or why it is none."""
+    """Decode, and check the photo against its own description; returns its format, or the name of the refusal."""
     try:
         photo = decode(data, MAX_PIXELS, side)
     except (TooLarge, UnsupportedImage, BrokenImage) as error:
         return type(error).__name__
     assert photo.image.mode == "RGB"
     assert photo.format in FORMATS
-    assert photo.width * photo.height <= MAX_PIXELS
+    assert photo.image.width * photo.image.height <= MAX_PIXELS
+    assert photo.width * photo.height <= MAX_PIXELS * (JPEG_FACTOR if photo.format == "JPEG" else 1)
     assert photo.size == len(data)
     reduced = [tuple(math.ceil(length / by) for length in (photo.width, photo.height)) for by in (1, 2, 4, 8)]
-    if photo.format == "JPEG" and side:
+    whole = photo.width * photo.height <= MAX_PIXELS
+    if photo.format == "JPEG" and (side or not whole):
         assert photo.image.size in reduced
+        assert photo.image.size == reduced[0] or not whole or min(photo.image.size) >= OVERSAMPLING * side
+    elif photo.format == "HEIC" and side:
         assert photo.image.size == reduced[0] or min(photo.image.size) >= OVERSAMPLING * side
     else:
         assert photo.image.size == reduced[0]
@@ -75,22 +79,22 @@ def test_every_undamaged_photo_is_read(data, side):
     assert outcome(data, side) in FORMATS
 
 
-def test_of_the_damaged_photos_some_are_read_and_some_are_refused_in_each_way():
+def test_some_damaged_photos_are_read_and_some_are_refused_in_each_way():
     random = Random(1)
-    found = list(PHOTOS.values())
-    said = {outcome(damaged(random.choice(found), random.choice(found), random), None) for _ in range(3000)}
-    assert said == {*FORMATS, "TooLarge", "UnsupportedImage", "BrokenImage"}
+    samples = list(PHOTOS.values())
+    outcomes = {outcome(damaged(random.choice(samples), random.choice(samples), random), None) for _ in range(3000)}
+    assert outcomes == {*FORMATS, "TooLarge", "UnsupportedImage", "BrokenImage"}
 
 
 @pytest.mark.parametrize("name", sorted(PHOTOS))
-def test_a_photo_that_ends_anywhere_is_a_photo_or_is_refused(name):
+def test_a_photo_that_is_cut_anywhere_is_a_photo_or_is_refused(name):
     data = PHOTOS[name]
-    said = [outcome(data[:size], None) for size in range(0, len(data), 1 + len(data) // 60)]
-    assert said[0] == "UnsupportedImage"
+    outcomes = [outcome(data[:size], None) for size in range(0, len(data), 1 + len(data) // 60)]
+    assert outcomes[0] == "UnsupportedImage"
 
 
 def mended(png: bytes) -> bytes:
-    """A PNG whose first chunk has the checksum of what it says."""
+    """A PNG whose first chunk has the right checksum."""
     return png[:29] + struct.pack(">I", zlib.crc32(png[12:29])) + png[33:]
 
 
@@ -119,14 +123,14 @@ except RequestError as error:
 def test_a_photo_of_too_many_pixels_is_refused_before_memory_is_taken_for_them(kind):
     small = PHOTOS[kind]
     command = [sys.executable, "-c", LITTLE_MEMORY, str(len(small))]
-    done = subprocess.run(command, input=small + GIANTS[kind], capture_output=True, cwd=ROOT, timeout=60, check=True)
-    assert done.stdout.decode().strip() == "TooLarge"
+    result = subprocess.run(command, input=small + GIANTS[kind], capture_output=True, cwd=ROOT, timeout=60, check=True)
+    assert result.stdout.decode().strip() == "TooLarge"
 
 
 @pytest.mark.parametrize("kind", [1, 3, 4, 6, 8, 9])
 @pytest.mark.parametrize("coded", [2, 3, 4])
-def test_a_fax_is_refused_without_a_word_for_each_of_its_lines(coded, kind, capfd):
-    """The library that reads it tells standard error of every line that is wrong, and it may have millions."""
+def test_a_fax_is_refused_without_a_message_for_each_of_its_lines(coded, kind, capfd):
+    """The library that reads it reports every wrong line on standard error, and it may have millions."""
     lines = 700
     tags = [
         (256, 4, 64),
@@ -160,8 +164,8 @@ def pixels(data: bytes) -> np.ndarray:
 
 @given(pictures(), st.sampled_from([("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})]))
 @always(max_examples=100)
-def test_a_format_that_loses_nothing_gives_the_picture_back(picture, how):
-    kind, options = how
+def test_a_lossless_format_returns_the_same_picture(picture, kind_and_options):
+    kind, options = kind_and_options
     data = encoded(picture, kind, **options)
     assert np.array_equal(pixels(data), np.asarray(picture))
     assert decode(data).format == kind

@@ -23,16 +23,16 @@ import skimage.data
 
 from tests.conftest import CHELSEA, ROOT, serving
 from tests.record import record
-from tests.security.fuzz_upload import BOUNDARY, damaged, form, photos
+from tests.security.fuzz_upload import BOUNDARY, damaged, photos, upload_of
 
 FOUND = Path(__file__).parent / "found"
 REFUSED = {400, 408, 413, 415, 422, 431}
 ELSEWHERE = {404, 405}
-"""What a request may be answered, besides, whose first line was damaged."""
+"""Further statuses with which a request may be answered whose first line was damaged."""
 MOST_GROWTH = 64
-"""MB that the service may have more at the end than after a fifth of the inputs."""
+"""MB by which the service may grow between a fifth of the inputs and the end."""
 MOST_WRITTEN = 1000
-"""Bytes that the service may write for an input, on average, beside the answer."""
+"""Bytes that the service may log for an input, on average."""
 KIND = b"multipart/form-data; boundary=" + BOUNDARY
 PATHS = (
     *("/predict?feature_maps=none",) * 8,
@@ -46,7 +46,7 @@ PATHS = (
 
 @dataclass(frozen=True)
 class Input:
-    """One request: its bytes, and whether they were damaged outside of its body, so that it may be none at all."""
+    """One request: its bytes, and whether they were damaged outside its body, so that it may not be a request at all."""
 
     raw: bytes
     damaged_head: bool
@@ -54,14 +54,14 @@ class Input:
 
 def found_in_skimage() -> list[bytes]:
     """scikit-image's photos of at most 300 kB."""
-    paths = sorted(Path(skimage.data.data_dir).iterdir())
+    paths = sorted(Path(skimage.data.__file__).parent.iterdir())
     kinds = (".png", ".jpg", ".gif", ".tif")
     return [path.read_bytes() for path in paths if path.suffix in kinds and path.stat().st_size <= 300_000]
 
 
 @functools.cache
 def seeds() -> tuple[list[bytes], list[bytes]]:
-    """Small photos, and real ones."""
+    """Small generated photos, and real ones."""
     return list(photos().values()), found_in_skimage()
 
 
@@ -71,27 +71,27 @@ def head(path: str, length: int) -> bytes:
 
 
 def make(number: int) -> Input:
-    """Input number so-and-so: of ten, eight are damaged photos, one a damaged form, one a damaged request."""
+    """The input of that number: of ten, eight are damaged photos, one a damaged form, one a damaged request."""
     random = Random(number)
     small, real = seeds()
     photo, other = (random.choice(random.choice((small, small, small, real))) for _ in range(2))
     path = random.choice(PATHS)
-    what = random.randrange(10)
-    if what == 0:
-        body = form(random.choice(small))
+    choice = random.randrange(10)
+    if choice == 0:
+        body = upload_of(random.choice(small))
         return Input(damaged(head(path, len(body)), head("/models", 0), random) + body, damaged_head=True)
-    if what == 1:
+    if choice == 1:
         edge = random.choice((150, 400))
-        body = form(photo)
-        body = damaged(body[:edge], form(b""), random) + damaged(body[edge:], form(other), random)
+        body = upload_of(photo)
+        body = damaged(body[:edge], upload_of(b""), random) + damaged(body[edge:], upload_of(other), random)
     else:
-        body = form(damaged(photo, other, random))
+        body = upload_of(damaged(photo, other, random))
     return Input(head(path, len(body)) + body, damaged_head=False)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; no status where nothing did."""
+    """What came back; no status if nothing did."""
 
     status: int | None
     headers: http.client.HTTPMessage | None = None
@@ -99,31 +99,31 @@ class Answer:
 
 
 class Client:
-    """One connection to the service, made anew whenever the service or a damaged request has ended it."""
+    """One connection to the service, opened again whenever the service or a damaged request has ended it."""
 
     def __init__(self, url: str) -> None:
         host, port = url[7:].split(":")
         self._address = (host, int(port))
         self._connection: socket.socket | None = None
 
-    def ask(self, asked: Input) -> Answer:
+    def ask(self, request: Input) -> Answer:
         """Send it and read one answer."""
-        if asked.damaged_head or self._connection is None:
+        if request.damaged_head or self._connection is None:
             self.close()
             self._connection = socket.create_connection(self._address, timeout=60)
-        with contextlib.suppress(OSError):  # refused before all was sent; the answer may be there all the same
-            self._connection.sendall(asked.raw)
-            if asked.damaged_head and not is_answered(asked.raw):
+        with contextlib.suppress(OSError):  # refused before everything was sent; there may be an answer all the same
+            self._connection.sendall(request.raw)
+            if request.damaged_head and not is_answered(request.raw):
                 self._connection.shutdown(socket.SHUT_WR)
         with contextlib.closing(http.client.HTTPResponse(self._connection)) as answer:
             try:
                 answer.begin()
-                got = Answer(answer.status, answer.headers, answer.read())
+                result = Answer(answer.status, answer.headers, answer.read())
             except (OSError, http.client.HTTPException):
-                got = Answer(None)
-            if asked.damaged_head or got.status is None or answer.will_close:
+                result = Answer(None)
+            if request.damaged_head or result.status is None or answer.will_close:
                 self.close()
-        return got
+        return result
 
     def close(self) -> None:
         if self._connection is not None:
@@ -132,7 +132,7 @@ class Client:
 
 
 class _Ends:
-    """Notes what a parser of HTTP says of a request."""
+    """Records what an HTTP parser says about a request."""
 
     complete = False
 
@@ -152,17 +152,17 @@ def is_answered(raw: bytes) -> bool:
     return ends.complete
 
 
-def fault(asked: Input, answer: Answer) -> str:
+def fault(request: Input, answer: Answer) -> str:
     """What is wrong with the answer, or nothing."""
     if answer.status is None:
-        return "no answer" if not asked.damaged_head or is_answered(asked.raw) else ""
-    if answer.status < 400 and (asked.damaged_head or answer.status == 200):
+        return "no answer" if not request.damaged_head or is_answered(request.raw) else ""
+    if answer.status < 400 and (request.damaged_head or answer.status == 200):
         return ""
     if answer.headers.get_content_type() != "application/problem+json":
         return f"{answer.status} is no problem but {answer.headers.get('content-type')}"
     if answer.status in (503, 504) and answer.headers["retry-after"]:
         return ""
-    if answer.status in (REFUSED | ELSEWHERE if asked.damaged_head else REFUSED):
+    if answer.status in (REFUSED | ELSEWHERE if request.damaged_head else REFUSED):
         return ""
     return f"{answer.status}: {answer.body[:300]!r}"
 
@@ -181,28 +181,28 @@ def the_service() -> Iterator[tuple[int, str, list[str]]]:
 
 
 def megabytes(pid: int) -> float:
-    """What of the process's memory is in use."""
+    """The resident memory of the process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 def attack(total: int, connections: int, step: int) -> dict[str, object]:
-    """Send the inputs 0 to `total`, and hold every answer and the service's memory to what is promised."""
+    """Send the inputs 0 to `total`, and check every answer and the service's memory against what is promised."""
     statuses: Counter[str] = Counter()
     faults: list[str] = []
-    here = threading.local()
+    local = threading.local()
     began = time.monotonic()
 
     def send(number: int) -> None:
-        if not hasattr(here, "client"):
-            here.client = clients.enter_context(contextlib.closing(Client(url)))
-        asked = make(number)
-        answer = here.client.ask(asked)
-        wrong = fault(asked, answer)
+        if not hasattr(local, "client"):
+            local.client = clients.enter_context(contextlib.closing(Client(url)))
+        request = make(number)
+        answer = local.client.ask(request)
+        wrong = fault(request, answer)
         statuses[str(answer.status or "none was due")] += 1
         if wrong:
             FOUND.mkdir(exist_ok=True)
-            (FOUND / str(number)).write_bytes(asked.raw)
+            (FOUND / str(number)).write_bytes(request.raw)
             faults.append(f"input {number}, kept in {FOUND}: {wrong}")
             print(faults[-1], flush=True)
 
@@ -215,10 +215,10 @@ def attack(total: int, connections: int, step: int) -> dict[str, object]:
             print(f"{first + step} inputs, {megabytes(pid):.0f} MB, {dict(sorted(statuses.items()))}", flush=True)
         seconds = time.monotonic() - began
         late = megabytes(pid)
-        good = form(CHELSEA.read_bytes())
+        intact = upload_of(CHELSEA.read_bytes())
         with contextlib.closing(Client(url)) as client:
-            answer = client.ask(Input(head(PATHS[0], len(good)) + good, damaged_head=False))
-        assert answer.status == 200, "a good photo is answered after all that"
+            answer = client.ask(Input(head(PATHS[0], len(intact)) + intact, damaged_head=False))
+        assert answer.status == 200, "an intact photo is answered after all that"
         assert faults == []
         assert not [line for line in log if "CRITICAL" in line or "ERROR" in line or "Traceback" in line]
         assert sum(map(len, log)) <= MOST_WRITTEN * total, "nobody can fill a disk with what the service writes"
@@ -234,8 +234,8 @@ def attack(total: int, connections: int, step: int) -> dict[str, object]:
 
 
 def test_the_first_600_damaged_inputs_are_answered_and_leave_nothing():
-    found = attack(total=600, connections=2, step=120)
-    assert {"200", "400", "415", "422"} <= set(found["statuses"]), "they reach every part of the service"
+    result = attack(total=600, connections=2, step=120)
+    assert {"200", "400", "415", "422"} <= set(result["statuses"]), "they reach every part of the service"
 
 
 @pytest.mark.soak
@@ -258,7 +258,7 @@ def test_50000_damaged_inputs_are_answered_and_leave_nothing():
         (504, "application/problem+json", None, False, True),
     ],
 )
-def test_an_answer_that_is_not_promised_is_a_fault(status, kind, retry, damaged_head, wrong):
+def test_an_undocumented_answer_is_a_fault(status, kind, retry, damaged_head, wrong):
     headers = http.client.HTTPMessage()
     headers["Content-Type"] = kind
     if retry:
@@ -266,9 +266,9 @@ def test_an_answer_that_is_not_promised_is_a_fault(status, kind, retry, damaged_
     assert bool(fault(Input(b"", damaged_head), Answer(status, headers))) is wrong
 
 
-def test_no_answer_is_a_fault_unless_the_request_has_not_ended():
-    whole = head("/predict", 5) + b"12345"
-    assert fault(Input(whole, False), Answer(None)) == "no answer"
-    assert fault(Input(whole, True), Answer(None)) == "no answer"
-    assert fault(Input(b"GARBAGE" + whole, True), Answer(None)) == "no answer"
-    assert fault(Input(whole[:-1], True), Answer(None)) == ""
+def test_a_missing_answer_is_a_fault_unless_the_request_was_incomplete():
+    complete = head("/predict", 5) + b"12345"
+    assert fault(Input(complete, False), Answer(None)) == "no answer"
+    assert fault(Input(complete, True), Answer(None)) == "no answer"
+    assert fault(Input(b"GARBAGE" + complete, True), Answer(None)) == "no answer"
+    assert fault(Input(complete[:-1], True), Answer(None)) == ""

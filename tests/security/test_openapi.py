@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from schemathesis.transport.serialization import Binary
 
 from app.main import create_app
-from app.routes import classify, open_inference
+from app.schemas import classification, tensors
 from app.settings import Settings
 from tests.conftest import ready_client
 from tests.security.fuzz_upload import photos
@@ -42,9 +42,9 @@ def is_base64(text: str) -> bool:
         return False
 
 
-INFER = jsonschema_rs.validator_for(open_inference.BODY["requestBody"]["content"]["application/json"]["schema"])
+INFER = jsonschema_rs.validator_for(tensors.REQUEST_BODY["requestBody"]["content"]["application/json"]["schema"])
 CLASSIFY = jsonschema_rs.Draft202012Validator(
-    classify.RAW["requestBody"]["content"]["application/json"]["schema"],
+    classification.REQUEST_BODY["requestBody"]["content"]["application/json"]["schema"],
     validate_formats=True,
     formats={"byte": is_base64},
 )
@@ -75,53 +75,53 @@ def document(**settings: Any) -> schemathesis.BaseSchema:
         {
             "seed": 1,
             "checks": accepted,
-            # Whatever is put into a part of a form arrives as bytes, and a batch's answer tells which of them are no photo.
+            # Whatever is put into a part of a form arrives as bytes, and a batch's answer says which of them are not photos.
             "operations": [{"include-path": "/predict/batch", "checks": any_part}],
         }
     )
-    found = schemathesis.openapi.from_dict(create_app(Settings(**settings)).openapi(), config=config)
-    found.app = Served()
-    found.hook("flatmap_body")(with_photo)
-    found.hook("flatmap_query")(with_names)
-    found.hook("flatmap_path_parameters")(with_names)
-    return found
+    schema_with_hooks = schemathesis.openapi.from_dict(create_app(Settings(**settings)).openapi(), config=config)
+    schema_with_hooks.app = Served()
+    schema_with_hooks.hook("flatmap_body")(with_photo)
+    schema_with_hooks.hook("flatmap_query")(with_names)
+    schema_with_hooks.hook("flatmap_path_parameters")(with_names)
+    return schema_with_hooks
 
 
 def with_photo(context: Any, body: Any) -> st.SearchStrategy:
-    """As it is, or with photos, or with pixels, where it has bytes of that kind."""
+    """The body as it is, or with photos or pixels in place of such bytes."""
     photo = st.sampled_from(PHOTOS)
     if isinstance(body, Binary):
         return photo | st.just(body)
     if not isinstance(body, dict):
         return st.just(body)
     if isinstance(body.get("file"), Binary):
-        return photo.map(lambda found: {**body, "file": found}) | st.just(body)
+        return photo.map(lambda photo_file: {**body, "file": photo_file}) | st.just(body)
     if isinstance(body.get("files"), list) and body["files"] and all(isinstance(file, Binary) for file in body["files"]):
-        return photo.map(lambda found: {**body, "files": [found] * min(len(body["files"]), 3)}) | st.just(body)
+        return photo.map(lambda photo_file: {**body, "files": [photo_file] * min(len(body["files"]), 3)}) | st.just(body)
     if context.operation.path == "/classify" and CLASSIFY.is_valid(body):
-        return photo.map(lambda found: {**body, "inputs": base64.b64encode(found.data).decode()}) | st.just(body)
+        return photo.map(lambda photo_file: {**body, "inputs": base64.b64encode(photo_file.data).decode()}) | st.just(body)
     if context.operation.path.endswith("/infer") and INFER.is_valid(body):
         return st.just({"inputs": [PIXELS]}) | st.just(body)
     return st.just(body)
 
 
 def with_names(context: object, parameters: Any) -> st.SearchStrategy:
-    """Only a value of the right type is replaced, by another one of it: what is wrong on purpose stays wrong."""
+    """Replace only values of the right type, by existing names: what is wrong on purpose stays wrong."""
     if not isinstance(parameters, dict):
         return st.just(parameters)
-    known: dict[str, st.SearchStrategy] = {}
+    replacements: dict[str, st.SearchStrategy] = {}
     for name, value in parameters.items():
         if name == "network" and isinstance(value, str):
-            known[name] = st.sampled_from(NETWORKS)
+            replacements[name] = st.sampled_from(NETWORKS)
         elif name == "version" and isinstance(value, str):
-            known[name] = st.just("0.0.1")
+            replacements[name] = st.just("0.0.1")
         elif name == "stage" and isinstance(value, str):
-            known[name] = st.sampled_from(STAGES)
+            replacements[name] = st.sampled_from(STAGES)
         elif name == "stages" and isinstance(value, list) and all(isinstance(stage, str) for stage in value):
-            known[name] = st.lists(st.sampled_from(STAGES[:3]), min_size=len(value), max_size=len(value))
+            replacements[name] = st.lists(st.sampled_from(STAGES[:3]), min_size=len(value), max_size=len(value))
         elif name in ("row", "column", "channel") and type(value) is int and value >= 0:
-            known[name] = st.integers(0, 2)
-    return st.fixed_dictionaries(known).map(lambda found: {**parameters, **found}) | st.just(parameters)
+            replacements[name] = st.integers(0, 2)
+    return st.fixed_dictionaries(replacements).map(lambda replaced: {**parameters, **replaced}) | st.just(parameters)
 
 
 schema = document()
@@ -139,11 +139,11 @@ def served(model_dir) -> Iterator[None]:
 
 @pytest.fixture
 def statuses(served) -> Iterator[Counter[int]]:
-    """How often an operation answered what; in the end it must have given what it is there for, too."""
-    found: Counter[int] = Counter()
-    yield found
-    print(dict(found))
-    assert found[200]
+    """How often an operation gave each status; at the end it must also have succeeded at least once."""
+    counts: Counter[int] = Counter()
+    yield counts
+    print(dict(counts))
+    assert counts[200]
 
 
 @schema.parametrize()

@@ -1,4 +1,4 @@
-"""Keys that change, pages of other origins, headers, and what answers tell of the inside."""
+"""API keys that change, pages of other origins, headers, and what answers reveal about the internals."""
 
 import json
 import logging
@@ -6,10 +6,10 @@ import logging
 import httpx2
 import pytest
 
-from app.keys import Keys
+from app.middleware.api_keys import ApiKeys
 from app.settings import Settings
-from tests.app.test_command import COMMAND, run
-from tests.conftest import ready_client, serving
+from tests.conftest import COMMAND, ready_client, serving
+from tests.conftest import command as run
 
 
 class Clock:
@@ -19,23 +19,23 @@ class Clock:
         return self.now
 
 
-def test_keys_of_the_settings_and_of_the_file_are_accepted_and_no_others(tmp_path):
+def test_keys_of_the_settings_and_of_the_file_are_accepted_and_no_other_keys(tmp_path):
     file = tmp_path / "keys"
     file.write_text("# the shop\nbeta\n\n  gamma  \n")
-    keys = Keys(Settings(api_keys=("alpha",), api_keys_file=file))
+    keys = ApiKeys(Settings(api_keys=("alpha",), api_keys_file=file))
     assert keys
     assert all(keys.accepts(key) for key in ("alpha", "beta", "gamma"))
     assert not any(keys.accepts(key) for key in ("", "bet", "beta ", "# the shop", "ключ"))
 
 
 def test_without_keys_there_is_nothing_to_check():
-    assert not Keys(Settings())
+    assert not ApiKeys(Settings())
 
 
 def test_keys_are_replaced_while_the_service_runs(tmp_path):
     file, clock = tmp_path / "keys", Clock()
     file.write_text("old\n")
-    keys = Keys(Settings(api_keys_file=file), clock)
+    keys = ApiKeys(Settings(api_keys_file=file), clock)
     file.write_text("old\nnew\n")
     assert not keys.accepts("new"), "the file is not looked at for every request"
     clock.now += 1
@@ -53,21 +53,21 @@ def test_keys_are_replaced_while_the_service_runs(tmp_path):
     "spoil",
     [lambda file: file.unlink(), lambda file: file.write_text("# none\n"), lambda file: file.write_bytes(b"\xff\xfe")],
 )
-def test_a_file_that_is_spoiled_opens_the_service_to_nobody(tmp_path, spoil, caplog):
+def test_a_corrupted_key_file_opens_the_service_to_nobody(tmp_path, spoil, caplog):
     file, clock = tmp_path / "keys", Clock()
     file.write_text("only\n")
-    keys = Keys(Settings(api_keys_file=file), clock)
+    keys = ApiKeys(Settings(api_keys_file=file), clock)
     spoil(file)
     clock.now += 1
     with caplog.at_level(logging.ERROR, "catscope"):
         assert keys.accepts("only")
         assert not keys.accepts("")
-    assert "the keys of before stay" in caplog.text
+    assert "keeping the previous keys" in caplog.text
     assert keys
 
 
 @pytest.mark.parametrize("content", [None, "", "# none\n"])
-def test_a_start_without_a_key_where_some_are_meant_is_refused(tmp_path, model_dir, content):
+def test_a_start_without_a_key_where_some_are_intended_is_refused(tmp_path, model_dir, content):
     file = tmp_path / "keys"
     if content is not None:
         file.write_text(content)
@@ -77,7 +77,7 @@ def test_a_start_without_a_key_where_some_are_meant_is_refused(tmp_path, model_d
     assert "Traceback" not in result.stderr
 
 
-def test_keys_of_a_file_are_asked_for_over_http(tmp_path, model_dir, cat_photo):
+def test_keys_of_a_file_are_required_over_http(tmp_path, model_dir, cat_photo):
     file = tmp_path / "keys"
     file.write_text("beta\n")
     with ready_client(model_dir, api_keys_file=file) as client:
@@ -87,14 +87,14 @@ def test_keys_of_a_file_are_asked_for_over_http(tmp_path, model_dir, cat_photo):
         assert client.get("/metrics").status_code == 200
 
 
-def test_pages_of_other_origins_may_not_ask_unless_they_are_named(client, model_dir):
+def test_pages_of_other_origins_may_not_send_requests_unless_they_are_listed(client, model_dir):
     theirs = {"Origin": "https://cats.example"}
     preflight = theirs | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
     assert "access-control-allow-origin" not in client.get("/models", headers=theirs).headers
     with ready_client(model_dir, cors_origins=("https://cats.example",), api_keys=("alpha",)) as named:
-        asked = named.options("/predict", headers=preflight)
-        assert asked.status_code == 200, "a browser sends no key with its question"
-        assert asked.headers["access-control-allow-origin"] == "https://cats.example"
+        preflight_response = named.options("/predict", headers=preflight)
+        assert preflight_response.status_code == 200, "a browser sends no key with its question"
+        assert preflight_response.headers["access-control-allow-origin"] == "https://cats.example"
         refused = named.post("/predict", headers=theirs)
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://cats.example", "the page may read the problem"
@@ -122,20 +122,20 @@ def test_an_answer_carries_the_clients_id_or_a_new_one(client):
     ids = {client.get("/models").headers["x-request-id"] for _ in range(5)}
     assert len(ids) == 5
     for bad in ("a b", "x" * 200, "a\u00e9", "<b>"):
-        found = client.get("/models", headers={"X-Request-ID": bad.encode("latin-1")}).headers["x-request-id"]
-        assert found != bad
-        assert len(found) == 16
+        request_id = client.get("/models", headers={"X-Request-ID": bad.encode("latin-1")}).headers["x-request-id"]
+        assert request_id != bad
+        assert len(request_id) == 16
 
 
 def test_log_lines_are_json_and_have_the_requests_id(model_dir, cat_photo):
     with serving(*COMMAND, model_dir=model_dir, log_format="json") as (process, url):
         headers = {"X-Request-ID": "order-66"}
-        assert httpx2.post(f"{url}/predict?x=%0Aforged", files={"file": cat_photo}, headers=headers).status_code == 200
+        assert httpx2.post(f"{url}/predict?_x=%0Aforged", files={"file": cat_photo}, headers=headers).status_code == 200
         process.terminate()
         lines = [json.loads(line) for line in process.stderr.read().splitlines()]
     (line,) = [line for line in lines if line.get("request_id") == "order-66"]
     assert line["method"] == "POST"
-    assert line["path"] == "/predict?x=%0Aforged"
+    assert line["path"] == "/predict?_x=%0Aforged"
     assert line["status"] == 200
     assert line["received"] > len(cat_photo)
     assert {"time", "level", "logger", "message", "milliseconds", "sent", "client"} <= set(line)
@@ -143,14 +143,14 @@ def test_log_lines_are_json_and_have_the_requests_id(model_dir, cat_photo):
 
 def test_log_lines_for_people_have_the_requests_id_too(model_dir, cat_photo):
     with serving(*COMMAND, model_dir=model_dir) as (process, url):
-        httpx2.post(f"{url}/predict?x=%0Aforged", files={"file": cat_photo}, headers={"X-Request-ID": "order-66"})
+        httpx2.post(f"{url}/predict?_x=%0Aforged", files={"file": cat_photo}, headers={"X-Request-ID": "order-66"})
         process.terminate()
-        said = process.stderr.read()
-    (line,) = [line for line in said.splitlines() if "order-66" in line]
-    assert "POST /predict?x=%0Aforged 200 in " in line
+        log = process.stderr.read()
+    (line,) = [line for line in log.splitlines() if "order-66" in line]
+    assert "POST /predict?_x=%0Aforged 200 in " in line
 
 
-def test_a_mistake_of_ours_has_its_traceback_in_the_log_beside_the_id(model_dir, cat_photo, monkeypatch, caplog):
+def test_an_internal_error_has_its_traceback_in_the_log_beside_the_id(model_dir, cat_photo, monkeypatch, caplog):
     with ready_client(model_dir) as client, caplog.at_level(logging.ERROR, "catscope"):
         monkeypatch.setattr(client.app.state.service.networks["tutorial"], "run", lambda *_: 1 / 0)
         answer = client.post("/predict", files={"file": cat_photo})

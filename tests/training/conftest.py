@@ -1,4 +1,4 @@
-"""Photos of which each split has a known number, and a network that was trained on them for three epochs."""
+"""Photos with a known number in each split, and a network that was trained on them for three epochs."""
 
 import gzip
 import hashlib
@@ -19,19 +19,20 @@ from PIL import Image
 from tests.training.publisher import (
     Publisher,
 )
-from training import download, fetch
+from training import fetch
 from training.config import TUTORIAL
-from training.dataset import split_of
+from training.data import download
+from training.data.splits import split_of
 from training.errors import run
 from training.fetch import Source
 
 SOURCES = {"cat": ["chelsea.png"], "not_cat": ["astronaut.png", "coffee.png", "rocket.jpg"]}
 COUNTS = {"train": 24, "validation": 5, "calibration": 5}
-"""Photos of each class in each split; cat has as many more for training as UNEVEN says."""
+"""Photos of each class in each split; cat has UNEVEN more for training."""
 UNEVEN = 8
 
 RECIPE = replace(TUTORIAL, epochs=3, batch_size=16, keep="last")
-"""The last epoch is shipped, so that a run which went wrong after its best epoch is seen to differ."""
+"""The last epoch is shipped, so that a run that went wrong after its best epoch comes out different."""
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(11)
     for label, names in SOURCES.items():
         (folder / label).mkdir(parents=True)
-        images = [Image.open(Path(skimage.data.data_dir) / name).convert("RGB") for name in names]
+        images = [Image.open(Path(skimage.data.__file__).parent / name).convert("RGB") for name in names]
         missing = Counter(COUNTS) + Counter({"train": UNEVEN if label == "cat" else 0})
         number = 0
         while missing.total():
@@ -59,7 +60,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_photos(photos: Path, tmp_path: Path) -> Path:
+def photos_copy(photos: Path, tmp_path: Path) -> Path:
     """A copy of `photos` that a test may change."""
     return Path(shutil.copytree(photos, tmp_path / "photos"))
 
@@ -91,7 +92,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
-    """A running server; attempts follow one another at once."""
+    """A running server; retries follow without a delay."""
     monkeypatch.setattr(download, "WAITS", (0.0, 0.0))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     known = Publisher()
@@ -144,7 +145,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
-    """`python -m training.fetch` for a source under its own name; returns the folder it was told."""
+    """`python -m training.fetch` for a source under its own name; returns the folder it was given."""
 
     def call(source: Source, *options: str, folder: str = "photos") -> Path:
         out = tmp_path / folder
@@ -157,6 +158,14 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pa
 
 
 @pytest.fixture
-def own(exported, tmp_path) -> Path:
+def exported_copy(exported, tmp_path) -> Path:
     """A copy of the exported network's folder that a test may change."""
     return Path(shutil.copytree(exported, tmp_path / "tutorial"))
+
+
+@pytest.fixture(scope="module")
+def few_resamples() -> Iterator[None]:
+    """Values do not depend on resampling, and a thousand resamples for each figure take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.measuring.metrics.RESAMPLES", 50)
+        yield

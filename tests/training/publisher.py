@@ -1,4 +1,4 @@
-"""A publisher on 127.0.0.1, and small archives of the layouts that the real ones have."""
+"""A publisher on 127.0.0.1, and small archives with the layouts of the real ones."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ from training.fetch import Archive, Source
 
 @dataclass
 class Publisher:
-    """Serves `files` by path and notes the Range of each request.
+    """Serves `files` by path and records the Range of each request.
 
     `script` says what becomes of the first requests: ("status", 503) answers just that, ("cut", 700) ends the connection
     after 700 bytes of the body. `shift` is how many bytes too late an answer to a Range begins.
@@ -34,7 +34,7 @@ class Publisher:
     address: str = ""
 
     def archive(self, name: str, data: bytes, algorithm: str = "sha256") -> Archive:
-        """Put a file on the server and say what a source would say about it."""
+        """Put a file on the server and return its description, as a source has it."""
         self.files[f"/{name}"] = data
         return Archive(f"{self.address}/{name}", len(data), f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
 
@@ -87,7 +87,7 @@ def oxford_pets(publisher: Publisher, images: dict[str, bytes], species: str) ->
 
 
 def laid_out(out: Path) -> list[str]:
-    """Every file below `out` but the downloads, as people would write its path."""
+    """The path of every file below `out`, except the downloads."""
     return sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file() and ".downloads" not in p.parts)
 
 

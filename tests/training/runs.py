@@ -1,4 +1,4 @@
-"""What tests of training runs share: how to stop one, and how to compare what two have learned."""
+"""What tests of training runs share: stopping one, and comparing what two have learned."""
 
 import json
 from dataclasses import replace
@@ -13,6 +13,8 @@ from training.config import DENSE
 
 ROOT = Path(__file__).parents[2]
 FAST = replace(DENSE, epochs=1, batch_size=64)
+LEARNED = {"validation": {"photos": 100, "accuracy": 0.9, "low": 0.8, "high": 0.95, "guess": 0.5}}
+"""What `train` returns of a network that has learned."""
 
 
 def weights(out: Path) -> list[np.ndarray]:
@@ -39,4 +41,4 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
         if record["epoch"] == epoch:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.curves, "log", log)
+    monkeypatch.setattr(module.learning_curves, "log", log)

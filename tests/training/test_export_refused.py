@@ -1,4 +1,4 @@
-"""What `training.export` refuses, and that it leaves the folder as it was; what it makes of unusual networks."""
+"""What `training.export` refuses, and that it leaves the folder as it was; how it exports unusual networks."""
 
 import json
 import shutil
@@ -15,16 +15,16 @@ from onnx import numpy_helper
 
 from tests.training.conftest import contents
 from training import export as module
-from training import onnx_graph
 from training.errors import TrainingError, run
 from training.export import compare, describe, export
+from training.importing import onnx_graph
 
 PERTURBED = 0.05
 """Added to one number of one kernel, which changes some stage by far more than TOLERANCE."""
 
 
 def refused(folder: Path, photos: Path) -> str:
-    """What is said when the export is refused, after making sure that it left the folder as it was."""
+    """The message of a refused export, after making sure that it left the folder as it was."""
     before = contents(folder)
     with pytest.raises(TrainingError) as error:
         export(folder, photos, count=4)
@@ -34,7 +34,7 @@ def refused(folder: Path, photos: Path) -> str:
 
 @pytest.fixture
 def perturbed(monkeypatch) -> Callable[[str], None]:
-    """Let the translation get one number of one weight wrong."""
+    """Make the translation get one number of one weight wrong."""
 
     def perturb(weight: str) -> None:
         faithful = onnx_graph.build
@@ -53,9 +53,9 @@ def perturbed(monkeypatch) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize("weight", ["block1_conv/kernel", "block3_conv/bias", "scores/bias"])
-def test_an_export_that_differs_from_keras_is_refused_and_nothing_is_written(own, photos, perturbed, weight):
+def test_an_export_that_differs_from_keras_is_refused_and_nothing_is_written(exported_copy, photos, perturbed, weight):
     perturbed(weight)
-    assert "the export differs from Keras by" in refused(own, photos)
+    assert "the export differs from Keras by" in refused(exported_copy, photos)
 
 
 def test_the_first_export_that_differs_writes_nothing_either(trained, photos, tmp_path, perturbed):
@@ -63,11 +63,11 @@ def test_the_first_export_that_differs_writes_nothing_either(trained, photos, tm
     refused(Path(shutil.copytree(trained, tmp_path / "tutorial")), photos)
 
 
-def test_the_refusal_names_the_difference_and_the_stage_on_one_line(own, photos, perturbed):
+def test_the_refusal_names_the_difference_and_the_stage_on_one_line(exported_copy, photos, perturbed):
     perturbed("scores/bias")
-    said = refused(own, photos)
-    assert "at stage scores;" in said
-    assert "\n" not in said
+    message = refused(exported_copy, photos)
+    assert "at stage scores;" in message
+    assert "\n" not in message
 
 
 def small(*steps: layers.Layer) -> keras.Model:
@@ -116,7 +116,7 @@ def test_a_convolution_that_the_walk_could_not_explain_is_named(tmp_path, photos
     assert "layer odd is a dilated or grouped convolution" in refused(saved(tmp_path / "small", small(layer)), photos)
 
 
-def test_a_global_average_is_a_stage_and_dropout_is_none(tmp_path, photos):
+def test_a_global_average_is_a_stage_and_dropout_is_not(tmp_path, photos):
     x = photo = keras.Input((8, 8, 3), name="image")
     x = layers.Conv2D(4, 3, name="conv")(x)
     x = layers.Dropout(0.5, name="dropout")(layers.GlobalAveragePooling2D(name="average")(x))
@@ -137,15 +137,15 @@ def test_a_dense_layer_that_brings_its_activation_is_named(tmp_path, photos):
     )
 
 
-def test_layers_inside_of_a_stage_are_listed_apart_from_the_stages(tmp_path, photos):
+def test_layers_inside_a_stage_are_listed_apart_from_the_stages(tmp_path, photos):
     x = photo = keras.Input((8, 8, 3), name="image")
     x = layers.Conv2D(4, 3, activation="relu6", name="block1_expand")(x)
     x = layers.Conv2D(4, 1, name="block1")(x)
     x = layers.Dense(2, name="scores")(layers.Flatten(name="flatten")(x))
     folder = saved(tmp_path / "small", keras.Model(photo, layers.Softmax(name="probabilities")(x), name="small"))
-    promised = export(folder, photos)
-    assert [stage["name"] for stage in promised["stages"]] == ["block1", "flatten", "scores", "probabilities"]
-    assert [(layer["name"], layer["activation"]) for layer in promised["inner"]] == [("block1_expand", "relu6")]
+    exported_contract = export(folder, photos)
+    assert [stage["name"] for stage in exported_contract["stages"]] == ["block1", "flatten", "scores", "probabilities"]
+    assert [(layer["name"], layer["activation"]) for layer in exported_contract["inner"]] == [("block1_expand", "relu6")]
 
 
 def test_a_dense_layer_without_a_bias_is_exported_or_named(tmp_path, photos):
@@ -155,7 +155,7 @@ def test_a_dense_layer_without_a_bias_is_exported_or_named(tmp_path, photos):
     try:
         export(folder, photos, count=1)
     except TrainingError as error:
-        assert "scores" in str(error)  # noqa: PT017 either answer is good
+        assert "scores" in str(error)  # noqa: PT017 either outcome is acceptable
 
 
 def test_a_network_of_nan_is_refused(tmp_path, photos):
@@ -174,39 +174,39 @@ def test_a_nan_on_one_photo_is_not_forgotten_over_the_next():
 
 
 @pytest.mark.parametrize("name", ["model.keras", "history.json"])
-def test_a_folder_without_a_trained_network_is_named(own, photos, name):
-    (own / name).unlink()
-    said = refused(own, photos)
-    assert f"holds no {name}" in said
-    assert "\n" not in said
+def test_a_folder_without_a_trained_network_is_named(exported_copy, photos, name):
+    (exported_copy / name).unlink()
+    message = refused(exported_copy, photos)
+    assert f"holds no {name}" in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["model.keras", "history.json"])
-def test_a_broken_file_is_one_line(own, photos, name):
-    (own / name).write_bytes(b"half a file")
-    said = refused(own, photos)
-    assert "cannot be read" in said
-    assert "\n" not in said
+def test_a_broken_file_is_reported_in_one_line(exported_copy, photos, name):
+    (exported_copy / name).write_bytes(b"half a file")
+    message = refused(exported_copy, photos)
+    assert "cannot be read" in message
+    assert "\n" not in message
 
 
-def test_a_folder_of_broken_photos_is_named(own, tmp_path):
+def test_a_folder_of_broken_photos_is_named(exported_copy, tmp_path):
     for name in ("cat", "not_cat"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "a.jpg").write_bytes(b"nothing")
-    assert "can be read to compare on" in refused(own, tmp_path / "data")
+    assert "can be read to compare on" in refused(exported_copy, tmp_path / "data")
 
 
-def test_a_missing_folder_of_photos_is_named(own, tmp_path):
-    assert "nowhere is not a folder" in refused(own, tmp_path / "nowhere")
+def test_a_missing_folder_of_photos_is_named(exported_copy, tmp_path):
+    assert "nowhere is not a folder" in refused(exported_copy, tmp_path / "nowhere")
 
 
-def test_no_photos_to_compare_on_are_refused_on_the_command_line(own, photos, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["export", str(own), "--data", str(photos), "--photos", "0"])
+def test_comparing_on_no_photos_is_refused_on_the_command_line(exported_copy, photos, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["export", str(exported_copy), "--data", str(photos), "--photos", "0"])
     with pytest.raises(SystemExit, match="--photos must be at least 1"):
         run(module.main)
 
 
-def test_the_command_prints_what_it_wrote(own, photos, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["export", str(own), "--data", str(photos), "--photos", "2"])
+def test_the_command_prints_what_it_wrote(exported_copy, photos, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["export", str(exported_copy), "--data", str(photos), "--photos", "2"])
     module.main()
     assert json.loads(capsys.readouterr().out)["parity"]["photos"] == 2

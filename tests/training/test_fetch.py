@@ -1,4 +1,4 @@
-"""training/fetch.py: what is laid out, hostile archives, and what is said at the end."""
+"""training/fetch.py: what is laid out, hostile archives, and the summary at the end."""
 
 import io
 import re
@@ -50,21 +50,21 @@ def test_a_photo_keeps_its_bytes(publisher: Publisher, tmp_path: Path) -> None:
 
 
 def test_a_photo_of_the_users_own_is_not_overwritten(publisher: Publisher, tmp_path: Path) -> None:
-    own = tmp_path / "cat" / "0.jpg"
-    own.parent.mkdir()
-    own.write_bytes(b"mine")
+    users_photo = tmp_path / "cat" / "0.jpg"
+    users_photo.parent.mkdir()
+    users_photo.write_bytes(b"mine")
     fetch.fetch(dogs_vs_cats(publisher), tmp_path)
-    assert own.read_bytes() == b"mine"
+    assert users_photo.read_bytes() == b"mine"
 
 
 def test_the_photos_of_each_class_are_counted(publisher: Publisher, tmp_path: Path) -> None:
     assert fetch.fetch(dogs_vs_cats(publisher), tmp_path).counts == {"cat": 2, "not_cat": 1}
 
 
-def test_a_list_of_species_that_is_missing_is_said(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_missing_list_of_species_is_reported(publisher: Publisher, tmp_path: Path) -> None:
     source = oxford_pets(publisher, {"images/beagle_1.jpg": photo(1)}, "")
     source = replace(source, species=publisher.archive("annotations.tar.gz", tarred({"annotations/README": b""})))
-    with pytest.raises(TrainingError, match=r"holds no annotations/list\.txt"):
+    with pytest.raises(TrainingError, match=r"contains no annotations/list\.txt"):
         fetch.fetch(source, tmp_path)
 
 
@@ -75,7 +75,9 @@ def test_a_list_of_species_that_is_missing_is_said(publisher: Publisher, tmp_pat
 @pytest.mark.parametrize(
     "path", ["PetImages/Cat/../../../../out.jpg", "/PetImages/Cat/out.jpg", "PetImages/Cat/..\\out.jpg"]
 )
-def test_a_path_that_leads_out_is_refused(pack: Callable[[dict[str, bytes]], bytes], path: str, tmp_path: Path) -> None:
+def test_a_path_that_leads_out_of_the_folder_is_refused(
+    pack: Callable[[dict[str, bytes]], bytes], path: str, tmp_path: Path
+) -> None:
     archive = tmp_path / ("pets.zip" if pack is zipped else "pets.tar.gz")
     archive.write_bytes(pack({path: photo(3)}))
     out = tmp_path / "a" / "b" / "photos"
@@ -116,14 +118,14 @@ def test_a_link_in_a_tar_is_not_followed(kind: bytes, tmp_path: Path) -> None:
         ("PetImages/Cat/5.jpg", b"this is no photo", "broken"),
     ],
 )
-def test_a_file_that_is_no_photo_is_counted(
+def test_a_file_that_is_not_a_photo_is_counted(
     publisher: Publisher, tmp_path: Path, name: str, data: bytes, reason: str
 ) -> None:
     assert fetch.fetch(dogs_vs_cats(publisher, zipped(PETS | {name: data})), tmp_path).unused == {reason: 1}
 
 
 @pytest.mark.parametrize("name", ["666.jpg", "Thumbs.db", "5.jpg"])
-def test_a_file_that_is_no_photo_is_not_written(publisher: Publisher, tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_a_photo_is_not_written(publisher: Publisher, tmp_path: Path, name: str) -> None:
     data = b"" if name == "666.jpg" else b"this is no photo"
     fetch.fetch(dogs_vs_cats(publisher, zipped(PETS | {f"PetImages/Cat/{name}": data})), tmp_path)
     assert laid_out(tmp_path) == PETS_LAID_OUT
@@ -139,11 +141,11 @@ def test_a_photo_without_a_species_is_counted(publisher: Publisher, tmp_path: Pa
     assert fetch.fetch(source, tmp_path).unused == {"not in the list of species": 1}
 
 
-def test_a_file_outside_of_the_photos_folders_is_passed_over(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_file_outside_the_photos_folders_is_passed_over(publisher: Publisher, tmp_path: Path) -> None:
     assert fetch.fetch(dogs_vs_cats(publisher, zipped(PETS | {"extra/8.jpg": photo(8)})), tmp_path).unused == {}
 
 
-def test_an_archive_that_is_none_is_one_line(publisher: Publisher, command: Callable[..., Path]) -> None:
+def test_a_file_that_is_not_an_archive_is_reported_in_one_line(publisher: Publisher, command: Callable[..., Path]) -> None:
     with pytest.raises(SystemExit) as end:
         command(dogs_vs_cats(publisher, b"no archive at all"))
     assert re.fullmatch(r"error: an archive in .*\.downloads cannot be unpacked: .+", str(end.value.code))
@@ -152,7 +154,7 @@ def test_an_archive_that_is_none_is_one_line(publisher: Publisher, command: Call
 # The command
 
 
-def test_an_unknown_name_gets_the_names_that_are_known(
+def test_an_unknown_name_is_answered_with_the_known_names(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["fetch", "dogs-vs-mice", "--out", "photos"])
@@ -169,22 +171,22 @@ def test_help_names_the_terms(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert terms in capsys.readouterr().out
 
 
-def test_the_end_says_how_many_photos_lie_where(
+def test_the_summary_says_how_many_photos_are_where(
     publisher: Publisher, command: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = command(dogs_vs_cats(publisher))
-    said = f"2 cat photos of dogs-vs-cats lie in {out}/cat; 1 not_cat photos of dogs-vs-cats lie in {out}/not_cat\n"
-    assert said in capsys.readouterr().out
+    summary = f"2 cat photos of dogs-vs-cats are in {out}/cat; 1 not_cat photos of dogs-vs-cats are in {out}/not_cat\n"
+    assert summary in capsys.readouterr().out
 
 
-def test_the_end_says_what_was_not_used(
+def test_the_summary_says_what_was_not_used(
     publisher: Publisher, command: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(dogs_vs_cats(publisher, zipped(PETS | {"PetImages/Dog/Thumbs.db": b"thumbs", "PetImages/Dog/11702.jpg": b""})))
     assert "not used: 1 empty, 1 not photos\n" in capsys.readouterr().out
 
 
-def test_the_end_gives_the_next_command(
+def test_the_summary_gives_the_next_command(
     publisher: Publisher, command: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = command(dogs_vs_cats(publisher), folder="my photos")
@@ -192,21 +194,21 @@ def test_the_end_gives_the_next_command(
     assert next_command in capsys.readouterr().out
 
 
-def test_the_end_says_that_the_archive_is_kept(
+def test_the_summary_says_that_the_archive_is_kept(
     publisher: Publisher, command: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = command(dogs_vs_cats(publisher))
-    assert f"{out}/.downloads keeps" in capsys.readouterr().out
+    assert f"{out}/.downloads; --remove-archive" in capsys.readouterr().out
 
 
-def test_the_end_does_not_say_so_when_the_archive_is_removed(
+def test_the_summary_does_not_mention_a_removed_archive(
     publisher: Publisher, command: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(dogs_vs_cats(publisher), "--remove-archive")
     assert ".downloads" not in capsys.readouterr().out
 
 
-def test_the_end_names_the_terms(
+def test_the_summary_names_the_terms(
     publisher: Publisher, command: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(dogs_vs_cats(publisher))

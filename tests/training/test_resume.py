@@ -1,4 +1,4 @@
-"""Training runs that were stopped, killed, or that stopped early, and how they go on."""
+"""Training runs that were stopped, killed, or that stopped early, and how they are resumed."""
 
 import json
 import shutil
@@ -16,11 +16,12 @@ from PIL import Image
 from tests.training.conftest import RECIPE, contents
 from tests.training.runs import FAST, ROOT, history, learned, same, stop_after
 from training import train as module
-from training.checkpoint import Checkpoints, State
 from training.config import DENSE
 from training.errors import TrainingError
+from training.fitting.checkpoint import Checkpoints, State
+from training.fitting.fit import compile_for
 from training.networks import build
-from training.train import compile_for, train
+from training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +36,11 @@ def unfinished(photos, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def own_unfinished(unfinished, tmp_path) -> Path:
+def unfinished_copy(unfinished, tmp_path) -> Path:
     return Path(shutil.copytree(unfinished, tmp_path / "dense"))
 
 
-# Stopping and going on
+# Stopping and resuming
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def resumed(killed, photos, tmp_path_factory) -> tuple[Path, list[dict]]:
     return out, before
 
 
-def test_a_killed_run_has_kept_the_epochs_before_the_kill(resumed):
+def test_a_killed_run_keeps_the_epochs_before_the_kill(resumed):
     _, before = resumed
     assert 1 <= len(before) < RECIPE.epochs
 
@@ -79,11 +80,11 @@ def test_a_resumed_run_keeps_the_epochs_before_the_kill_as_they_were(resumed):
     assert history(out)["epochs"][: len(before)] == before
 
 
-def test_a_run_that_was_killed_and_resumed_has_the_history_of_one_that_was_not(resumed, trained):
+def test_a_run_that_was_killed_and_resumed_has_the_history_of_an_uninterrupted_one(resumed, trained):
     assert learned(resumed[0]) == learned(trained)
 
 
-def test_a_run_that_was_killed_and_resumed_has_the_weights_of_one_that_was_not(resumed, trained):
+def test_a_run_that_was_killed_and_resumed_has_the_weights_of_an_uninterrupted_one(resumed, trained):
     assert same(resumed[0], trained)
 
 
@@ -91,64 +92,64 @@ def test_a_finished_run_leaves_no_checkpoints(resumed):
     assert not (resumed[0] / "checkpoints").exists()
 
 
-def test_a_resumed_run_begins_with_the_next_epoch(own_unfinished, photos, capsys):
-    train(replace(FAST, epochs=2), photos, own_unfinished, resume=True)
-    said = capsys.readouterr().out
-    assert "epoch 2 loss" in said
-    assert "epoch 1 loss" not in said
+def test_a_resumed_run_begins_with_the_next_epoch(unfinished_copy, photos, capsys):
+    train(replace(FAST, epochs=2), photos, unfinished_copy, resume=True)
+    stdout = capsys.readouterr().out
+    assert "epoch 2 loss" in stdout
+    assert "epoch 1 loss" not in stdout
 
 
-def test_resuming_where_no_run_was_begins_one(photos, tmp_path):
+def test_resuming_without_an_earlier_run_starts_one(photos, tmp_path):
     train(FAST, photos, tmp_path / "out", resume=True)
     assert len(history(tmp_path / "out")["epochs"]) == 1
 
 
-def test_a_network_that_was_half_written_when_the_kill_came_is_written_anew(own_unfinished, photos):
-    (own_unfinished / "checkpoints" / "epoch-0002.keras").write_bytes(b"PK half a file")
-    train(replace(FAST, epochs=2), photos, own_unfinished, resume=True)
-    assert len(history(own_unfinished)["epochs"]) == 2
+def test_a_network_that_was_half_written_when_the_run_was_killed_is_written_again(unfinished_copy, photos):
+    (unfinished_copy / "checkpoints" / "epoch-0002.keras").write_bytes(b"PK half a file")
+    train(replace(FAST, epochs=2), photos, unfinished_copy, resume=True)
+    assert len(history(unfinished_copy)["epochs"]) == 2
 
 
-def test_starting_again_over_an_unfinished_run_is_refused_and_says_how_to_go_on(own_unfinished, photos):
-    with pytest.raises(TrainingError, match="--resume goes on") as error:
-        train(replace(FAST, epochs=2), photos, own_unfinished)
+def test_starting_again_over_an_unfinished_run_is_refused_and_says_how_to_resume(unfinished_copy, photos):
+    with pytest.raises(TrainingError, match="--resume continues it") as error:
+        train(replace(FAST, epochs=2), photos, unfinished_copy)
     assert "\n" not in str(error.value)
 
 
-def test_starting_again_over_an_unfinished_run_loses_nothing(own_unfinished, photos):
-    before = contents(own_unfinished)
+def test_starting_again_over_an_unfinished_run_loses_nothing(unfinished_copy, photos):
+    before = contents(unfinished_copy)
     with pytest.raises(TrainingError):
-        train(replace(FAST, epochs=2), photos, own_unfinished)
-    assert contents(own_unfinished) == before
+        train(replace(FAST, epochs=2), photos, unfinished_copy)
+    assert contents(unfinished_copy) == before
 
 
-def test_starting_again_is_refused_before_any_photo_is_read(own_unfinished, tmp_path):
+def test_starting_again_is_refused_before_any_photo_is_read(unfinished_copy, tmp_path):
     with pytest.raises(TrainingError, match="unfinished run"):
-        train(replace(FAST, epochs=2), tmp_path / "no photos here", own_unfinished)
+        train(replace(FAST, epochs=2), tmp_path / "no photos here", unfinished_copy)
 
 
 @pytest.mark.parametrize("change", [{"epochs": 3}, {"learning_rate": 0.1}, {"seed": 8}, {"zoom": (0.9, 1.1)}])
-def test_resuming_with_another_recipe_is_refused(own_unfinished, photos, change):
-    before = contents(own_unfinished)
+def test_resuming_with_another_recipe_is_refused(unfinished_copy, photos, change):
+    before = contents(unfinished_copy)
     with pytest.raises(TrainingError, match="another recipe"):
-        train(replace(FAST, **{"epochs": 2} | change), photos, own_unfinished, resume=True)
-    assert contents(own_unfinished) == before
+        train(replace(FAST, **{"epochs": 2} | change), photos, unfinished_copy, resume=True)
+    assert contents(unfinished_copy) == before
 
 
-def test_resuming_on_other_photos_is_refused(own_unfinished, own_photos):
-    before = contents(own_unfinished)
-    Image.new("RGB", (20, 20), "red").save(own_photos / "cat" / "new.png")
+def test_resuming_on_other_photos_is_refused(unfinished_copy, photos_copy):
+    before = contents(unfinished_copy)
+    Image.new("RGB", (20, 20), "red").save(photos_copy / "cat" / "new.png")
     with pytest.raises(TrainingError, match="other photos"):
-        train(replace(FAST, epochs=2), own_photos, own_unfinished, resume=True)
-    assert contents(own_unfinished) == before
+        train(replace(FAST, epochs=2), photos_copy, unfinished_copy, resume=True)
+    assert contents(unfinished_copy) == before
 
 
-def test_a_run_is_resumed_after_its_photos_were_moved_elsewhere(own_unfinished, own_photos):
-    train(replace(FAST, epochs=2), own_photos, own_unfinished, resume=True)
-    assert (own_unfinished / "model.keras").exists()
+def test_a_run_is_resumed_after_its_photos_were_moved_elsewhere(unfinished_copy, photos_copy):
+    train(replace(FAST, epochs=2), photos_copy, unfinished_copy, resume=True)
+    assert (unfinished_copy / "model.keras").exists()
 
 
-def test_a_run_that_fails_keeps_the_network_that_was_there_before(trained, tmp_path):
+def test_a_run_that_fails_keeps_the_previous_network(trained, tmp_path):
     out = Path(shutil.copytree(trained, tmp_path / "tutorial"))
     before = contents(out)
     with pytest.raises(TrainingError):
@@ -173,7 +174,7 @@ def stopped_early(photos, tmp_path_factory) -> tuple[Path, dict]:
 HASTY = replace(DENSE, epochs=12, batch_size=64, patience=1, learning_rate=0.5, warmup=0.0)
 
 
-def test_training_ends_when_patience_does(stopped_early):
+def test_training_ends_when_the_patience_is_exhausted(stopped_early):
     losses = [epoch["validation_loss"] for epoch in stopped_early[1]["epochs"]]
     assert len(losses) < HASTY.epochs
     assert len(losses) - (losses.index(min(losses)) + 1) == HASTY.patience
@@ -189,10 +190,10 @@ def test_a_run_that_was_killed_after_its_early_stop_is_not_trained_further(stopp
 def test_the_checkpoints_hold_the_last_and_the_best_epoch_and_no_other(stopped_early):
     out, before = stopped_early
     losses = [epoch["validation_loss"] for epoch in before["epochs"]]
-    kept = {losses.index(min(losses)) + 1, len(losses)}
+    expected = {losses.index(min(losses)) + 1, len(losses)}
     assert {path.name for path in (out / "checkpoints").iterdir()} == {
         "state.json",
-        *(f"epoch-{number:04d}.keras" for number in kept),
+        *(f"epoch-{number:04d}.keras" for number in expected),
     }
 
 
@@ -202,7 +203,7 @@ def test_the_recipe_says_which_epoch_is_shipped(keep, shipped):
     assert State(asdict(replace(RECIPE, keep=keep)), "", epochs).shipped == shipped
 
 
-def test_of_epochs_with_the_same_loss_the_first_is_the_best():
+def test_the_first_of_epochs_with_the_same_loss_is_the_best():
     assert State(asdict(RECIPE), "", [{"validation_loss": 0.3}] * 3).best == 1
 
 
@@ -210,7 +211,7 @@ def test_before_the_first_epoch_none_is_the_best():
     assert State(asdict(RECIPE), "").best == 0
 
 
-def test_a_checkpoint_brings_back_the_weights_and_the_optimizers_moments(tmp_path):
+def test_a_checkpoint_restores_the_weights_and_the_optimizers_moments(tmp_path):
     random = np.random.default_rng(0)
     network = build("dense", training=True)
     compile_for(network, FAST, 4)

@@ -13,6 +13,6 @@ def build(network: str, training: bool = False, classes: int = 2) -> keras.Model
     """The untrained network of that name, for that many classes; `cat` is for two.
 
     With `training=True` it also holds the layers that help training and are folded away afterwards (rescaling, batch
-    normalisation, dropout), under the same stage names; `training.fold` turns the one into the other.
+    normalisation, dropout), under the same stage names; `training.fitting.fold` turns the one into the other.
     """
     return BUILDERS[network](training=training, **({} if classes == 2 else {"classes": classes}))

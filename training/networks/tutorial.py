@@ -28,7 +28,7 @@ UNITS = 128
 def build(training: bool = False, classes: int = 2) -> keras.Model:
     """(n, 100, 100, 3) float32, 0..255 -> (n, `classes`) float32 probabilities, of two of (cat, not_cat).
 
-    With `training`, the output is `scores` (logits) and the helping layers are there; see `training.fold`.
+    With `training`, the output is `scores` (logits) and the helping layers are there; see `training.fitting.fold`.
     """
     x = photo = keras.Input((SIDE, SIDE, 3), name="image")
     if training:

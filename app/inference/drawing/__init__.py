@@ -1,0 +1,1 @@
+"""Arrays as pictures: colour scales, PNG files, sheets of channels, kernels."""

@@ -1,0 +1,50 @@
+"""A photo's bytes come in; every network's probabilities for each of its guises go out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PIL import Image
+
+from app.inference.decode import MAX_PIXELS, OVERSAMPLING, Photo, decode
+from app.inference.explain.guises import GUISES
+from app.inference.networks.engines import Network
+from app.inference.predict import by_class, read
+from app.inference.tensor import to_tensor
+
+MAX_SIDE = 1216
+"""Pixels on the longer side of the disguised photo, four times the largest network's input. Larger photos are reduced first,
+so that twelve guises of a phone's photo take no longer than those of a small one."""
+
+THUMBNAIL_SIDE = 120
+"""Pixels on the longer side of a guise's picture."""
+
+
+@dataclass(frozen=True)
+class GuiseResult:
+    """A guise's name, a thumbnail, and class probabilities by network name."""
+
+    name: str
+    thumbnail: Image.Image
+    probabilities: dict[str, dict[str, float]]
+
+
+def compare(data: bytes, networks: Mapping[str, Network], max_pixels: int = MAX_PIXELS) -> tuple[Photo, list[GuiseResult]]:
+    """Run every network on every guise of a photo. The original takes exactly the path of `predict`.
+
+    Raises what `decode` raises.
+    """
+    photo = decode(data, max_pixels, MAX_SIDE // OVERSAMPLING)
+    reduced = photo.image
+    reduced.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
+    results = []
+    for name, guise in GUISES.items():
+        image = guise(reduced)
+        probabilities = {}
+        for network in networks.values():
+            height, width, _ = network.contract.input_shape
+            tensor = read(data, network, max_pixels)[1] if name == "original" else to_tensor(image, height, width)
+            probabilities[network.contract.network] = by_class(network, network.run(tensor))
+        small = image.copy()
+        small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+        results.append(GuiseResult(name, small, probabilities))
+    return photo, results

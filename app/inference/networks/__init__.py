@@ -1,0 +1,1 @@
+"""Networks: contracts, versions, the engines that run them, and the ONNX file."""

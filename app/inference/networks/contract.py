@@ -1,0 +1,166 @@
+"""What a network promises: the folder model/<network>/ comes in, a checked `Contract` goes out.
+
+`training.export` writes `contract.json` beside the files that it describes. It is the service's only source of knowledge
+about a network.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.errors import NetworkError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One named step of a network whose output people look at.
+
+    - `kind`: rescaling, convolution, depthwise_convolution, pooling, relu, add, flatten, dense or probabilities; in imported
+      networks also activation, multiplication, padding, cropping, resizing, normalization or concatenation
+    - `shape`: (height, width, channels), or (n,) after flattening
+    - `inputs`: the stages, or `image`, that it reads
+    - `parameters`: the number of trained weights and biases
+
+    The others are None where they do not apply:
+
+    - `kernel`, `stride`: (height, width) in cells of the input; a pooling without a `kernel` covers the whole picture
+    - `padding`: "same" or "valid"
+    - `activation`: applied to a convolution's sums, "relu" or "relu6" (clipped to 0..6)
+    - `operation`: of a pooling "max", "average" or "log_mean_exp" (the logarithm of the mean of the exponentials); of an
+      activation, the function's name; of a resizing "bilinear" or "nearest"
+    - `slope`: of a leaky ReLU below zero
+    - `zeros`: the (rows, columns) of zeros that a padding puts before the picture
+    - `cut`: the (rows, columns) that a cropping takes away before the picture
+    - `epsilon`: what a normalization adds to the variance
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    inputs: tuple[str, ...]
+    parameters: int
+    kernel: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    padding: str | None = None
+    activation: str | None = None
+    operation: str | None = None
+    slope: float | None = None
+    zeros: tuple[int, int] | None = None
+    cut: tuple[int, int] | None = None
+    epsilon: float | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a network promises. `network` is the name under which it is served, the name of its folder.
+
+    `classes` are in the order of the probabilities; the networks that look for cats have `cat` and `not_cat`. `input_shape`
+    is (height, width, 3): RGB from 0 to 255, stretched to that size. `unsure` is the band (low, high) of probabilities, both
+    ends included, in which the verdict is "unsure". `stages` are the named steps, in order; `inner` are the layers inside
+    stages that consist of several, such as `block3_expand` in `block3`. `files` maps file names to SHA-256 digests.
+    """
+
+    network: str
+    version: str
+    classes: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    unsure: tuple[float, float]
+    parameters: int
+    stages: tuple[Stage, ...]
+    files: dict[str, str]
+    folder: Path
+    inner: tuple[Stage, ...] = ()
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage or inner layer of that name, or None."""
+        return next((stage for stage in (*self.stages, *self.inner) if stage.name == name), None)
+
+    def verdict(self, probabilities: Mapping[str, float]) -> str:
+        """The likeliest class, or `unsure` if a probability lies in the band: with two classes that of the first, with more
+        that of the likeliest.
+        """
+        low, high = self.unsure
+        first, *others = self.classes
+        if len(others) == 1:
+            decisive, label = probabilities[first], first if probabilities[first] > 0.5 else others[0]
+        else:
+            label = max(probabilities, key=lambda name: probabilities[name])
+            decisive = probabilities[label]
+        return "unsure" if low < high and low <= decisive <= high else label
+
+    def verified(self, name: str) -> Path:
+        """The path of one of the network's files, after checking its digest against the contract.
+
+        Raises NetworkError when the file is missing or differs.
+        """
+        path = self.folder / name
+        expected = self.files.get(name)
+        if expected is None:
+            raise NetworkError(f"{self.folder / 'contract.json'} names no file {name}")
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
+        if digest != expected:
+            raise NetworkError(f"{path} has SHA-256 {digest}, its contract says {expected}")
+        return path
+
+
+def load(folder: Path, network: str | None = None) -> Contract:
+    """Read a folder's contract. `network` defaults to the name that `name_of` finds.
+
+    Raises NetworkError when the contract is missing or invalid.
+    """
+    path = folder / "contract.json"
+    try:
+        plain = json.loads(path.read_text())
+        return Contract(
+            network=network or name_of(folder, plain["version"]),
+            version=plain["version"],
+            classes=tuple(plain["classes"]),
+            input_shape=_input_shape(plain["input"]),
+            unsure=(plain["unsure"]["low"], plain["unsure"]["high"]),
+            parameters=plain["parameters"],
+            stages=tuple(_stage(stage) for stage in plain["stages"]),
+            inner=tuple(_stage(stage) for stage in plain.get("inner", [])),
+            files=plain["files"],
+            folder=folder,
+        )
+    except OSError as error:
+        raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise NetworkError(f"{path} is not a contract: {type(error).__name__} {error}") from error
+
+
+def name_of(folder: Path, version: str) -> str:
+    """The name under which the network in `folder` is served: model/cat/ and model/cat/1.0.0/ are both `cat`."""
+    path = folder.resolve()
+    return path.parent.name if path.name == version else path.name
+
+
+def _input_shape(plain: dict[str, Any]) -> tuple[int, int, int]:
+    if plain["resize"] != "stretch":
+        raise ValueError(f"resize {plain['resize']!r} is not supported")
+    height, width, channels = plain["shape"]
+    return height, width, channels
+
+
+def _stage(plain: dict[str, Any]) -> Stage:
+    pairs = {name: tuple(plain[name]) for name in ("kernel", "stride", "zeros", "cut") if plain.get(name)}
+    return Stage(
+        name=plain["name"],
+        kind=plain["kind"],
+        shape=tuple(plain["shape"]),
+        inputs=tuple(plain["inputs"]),
+        parameters=plain["parameters"],
+        padding=plain.get("padding"),
+        activation=plain.get("activation"),
+        operation=plain.get("operation"),
+        slope=plain.get("slope"),
+        epsilon=plain.get("epsilon"),
+        **pairs,
+    )

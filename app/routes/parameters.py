@@ -1,0 +1,66 @@
+"""What routes share: the running service, the query parameters, and answering one photo."""
+
+from typing import Annotated, Literal
+
+from fastapi import Depends, Path, Query, Request
+
+from app.inference.networks.engines import Network
+from app.inference.predict import Answer, PredictOptions, predict
+from app.service import Service
+from app.telemetry import metrics, tracing
+
+
+async def service(request: Request) -> Service:
+    """The running service that the application was assembled with. (Async: FastAPI sends other dependencies to a thread.)"""
+    current: Service = request.app.state.service
+    return current
+
+
+ServiceNeeded = Annotated[Service, Depends(service)]
+NetworkName = Annotated[
+    str | None,
+    Query(
+        description="`cat` (the best), `tutorial` (the chapter's CNN) or `dense` (its ordinary network); see GET /models. "
+        "Default: the best one that is served.",
+        openapi_examples={
+            "default": {"summary": "the default network", "value": None},
+            "tutorial": {"summary": "the chapter's CNN", "value": "tutorial"},
+            "dense": {"summary": "the chapter's ordinary network", "value": "dense"},
+        },
+    ),
+]
+NetworkPath = Annotated[str, Path(description="A network's name", openapi_examples={"tutorial": {"value": "tutorial"}})]
+VersionName = Annotated[
+    str | None,
+    Query(
+        description="A version of the network; GET /models lists them. Default: the network's default version.",
+        openapi_examples={"default": {"summary": "the default version", "value": None}},
+    ),
+]
+
+
+async def chosen(service: ServiceNeeded, network: NetworkName = None, version: VersionName = None) -> Network:
+    """The network that a request's query names."""
+    return service.network(network, version)
+
+
+Chosen = Annotated[Network, Depends(chosen)]
+StageNames = Annotated[
+    list[str],
+    Query(
+        description="Stage names, repeated; none: all stages. GET /models/{network} lists them.",
+        openapi_examples={"all": {"summary": "all stages", "value": []}, "one": {"value": ["block1_relu"]}},
+    ),
+]
+FeatureMaps = Annotated[
+    Literal["thumbnails", "summary", "none"], Query(description="Pictures and numbers, numbers only, or neither")
+]
+Channels = Annotated[int, Query(ge=1, le=64, description="How many of the strongest channels of each stage are shown")]
+
+
+def answered(data: bytes, network: Network, options: PredictOptions, service: Service) -> Answer:
+    """Answer one photo, and count it."""
+    answer = predict(data, network, options, service.settings.max_pixels)
+    metrics.photo(answer, network.contract.network)
+    tracing.steps(answer.milliseconds)
+    return answer

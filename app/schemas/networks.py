@@ -1,0 +1,90 @@
+"""The shapes of what GET /models answers."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from app.inference.networks.engines import Network
+from app.schemas.shared import model_answer
+
+
+class WindowAnswer(BaseModel):
+    """What the units of a stage see: unit (r, c) sees `size` cells from `offset` + (r, c) x `step`, each [rows, columns].
+
+    Cells beyond the picture are padding.
+    """
+
+    size: tuple[int, int] = Field(examples=[[3, 3]])
+    step: tuple[int, int] = Field(examples=[[2, 2]])
+    offset: tuple[int, int] = Field(examples=[[-1, -1]])
+
+
+class StageAnswer(BaseModel):
+    """One stage of a network."""
+
+    name: str
+    kind: str
+    shape: list[int]
+    inputs: list[str] = Field(description="The stages it computes from, or `image`")
+    parameters: int = Field(description="Number of trained weights and biases")
+    kernel: list[int] | None = Field(None, description="[height, width] of the filter or window")
+    stride: list[int] | None = None
+    padding: str | None = None
+    activation: str | None = Field(None, description="What a convolution applies to its sums; `relu6` clips to 0..6")
+    operation: str | None = Field(
+        None,
+        description="Of a pooling: `max`, `average` or `log_mean_exp`; of an activation: its function",
+    )
+    slope: float | None = Field(None, description="A leaky ReLU's factor below zero")
+    zeros: list[int] | None = Field(None, description="[rows, columns] of zeros that a padding puts before the picture")
+    cut: list[int] | None = Field(None, description="[rows, columns] that a cropping takes away before the picture")
+    epsilon: float | None = Field(None, description="What a normalization adds to the variance")
+    window: WindowAnswer = Field(description="What its units see of the first of its inputs")
+    receptive_field: WindowAnswer = Field(description="What its units see of the network's input picture")
+
+
+class NetworkAnswer(BaseModel):
+    """One network in the list."""
+
+    network: str
+    version: str
+    sha256: str
+    versions: list[str] = Field(description="All that are served, the default first", examples=[["1.0.0"]])
+    classes: list[str]
+    input_shape: list[int]
+    parameters: int
+    unsure: list[float] = Field(
+        description="[low, high]: probabilities of cat (of the likeliest class, of more than two) answered `unsure`"
+    )
+    accuracy: dict[str, float] = Field(description="Measured accuracy by set of photos, from metrics.json")
+
+
+class Networks(BaseModel):
+    """What is served."""
+
+    default: str = Field(description="The network that answers when a request names none")
+    networks: list[NetworkAnswer]
+
+
+class NetworkDetail(NetworkAnswer):
+    """Everything about one network."""
+
+    stages: list[StageAnswer]
+    inner: list[StageAnswer] = Field(
+        description="The layers inside stages that consist of several; name them in `stages` of /predict to see them"
+    )
+    metrics: dict[str, Any] | None = Field(description="metrics.json as training.evaluate wrote it, null if it did not")
+    history: dict[str, Any] | None = Field(description="history.json as training.train wrote it, null if it did not")
+
+
+def network_answer(network: Network, versions: list[str], metrics: dict[str, Any] | None) -> dict[str, Any]:
+    """A network in the shape of `NetworkAnswer`; `versions` are all of its name."""
+    contract = network.contract
+    sets = (metrics or {}).get("sets", {})
+    return model_answer(network) | {
+        "versions": versions,
+        "classes": contract.classes,
+        "parameters": contract.parameters,
+        "unsure": contract.unsure,
+        "accuracy": {name: figures["accuracy"]["value"] for name, figures in sets.items()},
+    }

@@ -1,0 +1,149 @@
+/** Act one: the answer in a sentence, with its probability and the evidence laid over the photo. */
+// @ts-check
+
+import { $, el, find, speak } from "../basics/dom.js";
+import { number, percent } from "../basics/format.js";
+import { label, mainClass, verdict } from "../basics/words.js";
+
+/** @import { ImageAnswer, Photo, Prediction } from "../types.js" */
+
+/** @type {Record<string, string>} */
+const STEPS = { decode: "decoding", inference: "network", feature_maps: "feature maps", heatmap: "heatmap" };
+const MAX_OTHERS = 4; // other classes listed, the likeliest first
+const MIN_PIXELS = 200; // of the longer side; smaller photos are shown enlarged
+
+/**
+ * Show the photo at once, while its answer is on the way.
+ *
+ * @param {Photo} photo
+ */
+export function wait(photo) {
+  find($("photo"), ".empty").hidden = true;
+  const image = el("img", { src: photo.url, alt: `The photo ${photo.name}`, class: "shown" });
+  image.addEventListener("error", () => $("picture").classList.add("unshown"), { once: true });
+  image.addEventListener("load", () => enlarge(image), { once: true });
+  $("picture").classList.remove("unshown");
+  $("picture").replaceChildren(el("div", { class: "frame" }, image));
+  $("picture").hidden = false;
+  $("verdict").textContent = "Looking …";
+  $("result").replaceChildren();
+  $("answer").setAttribute("aria-busy", "true");
+}
+
+/**
+ * Show an answer of /predict. `view.opacity` (0..1) is how strongly the evidence covers the photo; a slider changes it. `band`
+ * is the network's [low, high] of probabilities in which it is unsure.
+ *
+ * @param {Prediction} answer
+ * @param {{ view: { opacity: number }, band: [number, number] | undefined }} options
+ */
+export function show(answer, { view, band }) {
+  const main = mainClass(answer);
+  const probability = answer.probabilities[main];
+  const what = main === "cat" ? "a cat" : `“${label(main)}”`;
+  $("answer").removeAttribute("aria-busy");
+  $("verdict").textContent = verdict(answer.verdict);
+  speak(`${verdict(answer.verdict)} ${percent(probability)} probability of ${what}.`);
+  const heat =
+    answer.heatmap && el("img", { src: answer.heatmap, alt: "", class: "heat", style: { opacity: view.opacity } });
+  if (heat) find($("picture"), ".frame").append(heat);
+  const meter = {
+    class: "meter",
+    role: "meter",
+    "aria-valuemin": 0,
+    "aria-valuemax": 1,
+    "aria-valuenow": probability,
+    "aria-valuetext": percent(probability),
+    "aria-label": `Probability of ${what}`,
+  };
+  const lines = [
+    el(
+      "p",
+      { class: "probability", "data-value": probability },
+      el("strong", {}, percent(probability)),
+      ` probability of ${what}, according to `,
+      el("code", {}, answer.model.network),
+    ),
+    el("div", meter, el("span", { style: { width: `${probability * 100}%` } })),
+    main === "cat" ? null : el("p", { class: "classes" }, others(answer.probabilities, main)),
+    answer.verdict === "unsure" && band
+      ? el("p", {}, `Between ${percent(band[0])} and ${percent(band[1])} this network is wrong too often to decide.`)
+      : null,
+    heat && (answer.heatmap_peak ?? 0) > 0
+      ? evidence(heat, view, what)
+      : el("p", { class: "quiet" }, `No part of this photo is evidence for ${what}.`),
+    el("p", { class: "quiet timings" }, times(answer.timings_ms)),
+  ];
+  $("result").replaceChildren(...lines.filter((line) => line !== null));
+}
+
+/**
+ * The slider that fades the heatmap.
+ *
+ * @param {HTMLElement} heat
+ * @param {{ opacity: number }} view
+ * @param {string} what
+ */
+function evidence(heat, view, what) {
+  const slider = el("input", { type: "range", min: 0, max: 1, step: 0.05, value: view.opacity, id: "opacity" });
+  slider.addEventListener("input", () => {
+    heat.style.opacity = slider.value;
+    view.opacity = slider.valueAsNumber;
+  });
+  return el(
+    "div",
+    { class: "evidence" },
+    el("label", {}, "evidence on the photo ", slider),
+    el("p", { class: "quiet" }, `Brightest where the evidence for ${what} is strongest, even if it is weak everywhere.`),
+  );
+}
+
+/**
+ * What else it might be, in a line.
+ *
+ * @param {Record<string, number>} probabilities
+ * @param {string} main
+ */
+function others(probabilities, main) {
+  const rest = Object.entries(probabilities).filter(([name]) => name !== main);
+  rest.sort(([, a], [, b]) => b - a);
+  const shown = rest.slice(0, MAX_OTHERS).map(([name, value]) => `${label(name)} ${percent(value)}`);
+  return `Or ${shown.join(", ")}${rest.length > MAX_OTHERS ? `, and ${rest.length - MAX_OTHERS} more` : ""}.`;
+}
+
+/** The photo could not be answered: remove its picture. The message above says why. */
+export function fail() {
+  $("answer").removeAttribute("aria-busy");
+  $("picture").hidden = true;
+  find($("photo"), ".empty").hidden = false;
+  $("verdict").textContent = "No answer for this photo.";
+  $("result").replaceChildren();
+}
+
+/**
+ * Show the network's input picture in place of the photo, stretched to the photo's proportions.
+ *
+ * @param {string} source
+ * @param {ImageAnswer} image
+ */
+export function standIn(source, { width, height }) {
+  const image = find($("picture"), ".shown", HTMLImageElement);
+  image.src = source;
+  image.style.setProperty("width", `min(100%, ${(26 * width) / height}rem)`);
+  image.style.setProperty("aspect-ratio", `${width} / ${height}`);
+  $("picture").classList.remove("unshown");
+}
+
+/** @param {HTMLImageElement} image */
+function enlarge(image) {
+  const longer = Math.max(image.naturalWidth, image.naturalHeight);
+  if (longer < MIN_PIXELS) image.style.setProperty("width", `${(MIN_PIXELS * image.naturalWidth) / longer}px`);
+}
+
+/** @param {Record<string, number>} milliseconds */
+function times(milliseconds) {
+  const shown = Object.entries(milliseconds).filter(([, time]) => time >= 0.1);
+  const all = shown.reduce((sum, [, time]) => sum + time, 0);
+  const steps = shown.map(([step, time]) => `${STEPS[step] ?? step} ${number(Math.round(time * 10) / 10)}`);
+  return `${number(Math.round(all))} ms: ${steps.join(", ")}`;
+}

@@ -1,0 +1,206 @@
+/**
+ * One channel enlarged, between the picture that it was computed from and its filter: a crosshair marks a unit, whose patch is
+ * outlined on the input picture and on the photo.
+ */
+// @ts-check
+
+import { el, svg } from "../basics/dom.js";
+import { count, number, size } from "../basics/format.js";
+import { channel as channelName } from "../basics/words.js";
+import { framed, outline, overlay, seen } from "./outline.js";
+import { Slide } from "./slide.js";
+
+/** @import { PlaneAnswer, Photo, StageAnswer, StageExplanation, UnitPosition } from "../types.js" */
+
+/**
+ * @typedef {object} EnlargedContext
+ * @property {Photo} photo
+ * @property {StageAnswer} layer
+ * @property {number[]} photoShape shape of the network's input
+ * @property {number[]} inputShape shape of the stage that the layer reads
+ */
+
+/**
+ * @typedef {object} EnlargedListeners
+ * @property {() => UnitPosition} at the chosen unit
+ * @property {(unit: UnitPosition) => void} move the sliding filter comes to a unit
+ * @property {(unit: UnitPosition, options?: { delay?: number, touched?: boolean }) => void} choose a unit is chosen
+ */
+
+export class Enlarged {
+  /**
+   * @param {PlaneAnswer} plane
+   * @param {Float32Array} values
+   * @param {EnlargedContext} context
+   * @param {EnlargedListeners} on
+   */
+  constructor(plane, values, context, on) {
+    const { layer } = context;
+    const [input] = layer.inputs;
+    const aspect = { style: { "aspect-ratio": `${layer.shape[1]} / ${layer.shape[0]}` } };
+    this.values = values;
+    this.context = context;
+    this.on = on;
+    this.onPhoto = overlay(context.photoShape);
+    this.onInput = overlay(context.inputShape);
+    this.onThis = overlay(layer.shape);
+    this.veil = svg("path", { class: "veil" });
+    this.crosshair = svg("path", { class: "crosshair" });
+    this.onThis.prepend(this.veil, this.crosshair);
+    this.readout = el("p", { class: "readout", id: "readout" });
+    this.inputImage = el("img", { alt: "", class: "pixels" });
+    this.inputCaption = el("span", {}, input);
+    this.filter = el("figure", { class: "filter", hidden: true });
+    this.surface = this.makeSurface(plane);
+    this.slide = new Slide(layer.shape, { at: on.at, move: on.move, rest: () => on.choose(on.at(), { delay: 0 }) });
+    const { photo } = context;
+    const onPhoto = el("div", { class: "held", style: framed(photo) }, el("img", { src: photo.url, alt: "" }), this.onPhoto);
+    this.root = el(
+      "div",
+      { class: "enlarged" },
+      el(
+        "div",
+        { class: "figures" },
+        el("div", { class: "aside" }, figure("on-photo", onPhoto, "on your photo"), this.filter),
+        input === "image" && !layer.kernel
+          ? null
+          : figure("on-before", el("div", { class: "held", ...aspect }, this.inputImage, this.onInput), this.inputCaption),
+        figure("on-this", el("div", { class: "held", ...aspect }, this.surface), `${layer.name}, channel ${plane.index}`),
+      ),
+      el("div", { class: "playing" }, this.slide.controls, this.readout),
+    );
+  }
+
+  /** @param {PlaneAnswer} plane */
+  makeSurface(plane) {
+    const keys = "Arrow keys move the crosshair, Enter works out the sum, Space slides the filter.";
+    return el(
+      "div",
+      {
+        class: "surface",
+        role: "application",
+        tabindex: 0,
+        "aria-label": `${this.context.layer.name}, channel ${plane.index}, enlarged. ${keys}`,
+        "aria-describedby": "readout",
+        "data-focus": "surface",
+        onpointermove: (event) => event.pointerType !== "touch" && this.show(this.under(event)),
+        onpointerleave: () => this.show(this.on.at()),
+        onclick: (event) => this.on.choose(this.under(event), { delay: 0, touched: event.pointerType === "touch" }),
+        onkeydown: (event) => this.key(event),
+      },
+      el("img", { src: plane.picture, alt: "", class: "pixels" }),
+      this.onThis,
+    );
+  }
+
+  /**
+   * The unit under the pointer.
+   *
+   * @param {PointerEvent} event
+   * @returns {UnitPosition}
+   */
+  under(event) {
+    const { left, top, width, height } = this.surface.getBoundingClientRect();
+    const [rows, columns] = this.context.layer.shape;
+    return {
+      row: clamp(Math.floor(((event.clientY - top) / height) * rows), rows),
+      column: clamp(Math.floor(((event.clientX - left) / width) * columns), columns),
+    };
+  }
+
+  /**
+   * Outline what a unit sees on all three pictures, and show its value.
+   *
+   * @param {UnitPosition} unit
+   */
+  show({ row, column }) {
+    const { layer, photoShape } = this.context;
+    const [rows, columns] = layer.shape;
+    this.crosshair.setAttribute("d", `M0 ${row + 0.5}H${columns}M${column + 0.5} 0V${rows}`);
+    outline(this.onThis, { top: row, left: column, bottom: row + 1, right: column + 1 });
+    outline(this.onInput, seen(layer.window, row, column));
+    outline(this.onPhoto, seen(layer.receptive_field, row, column), photoShape);
+    const value = el("strong", {}, number(this.values[row * columns + column]));
+    this.readout.replaceChildren(`row ${row}, column ${column}: `, value);
+  }
+
+  /**
+   * Veil everything that the sliding filter has not reached yet.
+   *
+   * @param {UnitPosition} unit
+   */
+  veilAfter({ row, column }) {
+    const [height, width] = this.context.layer.shape;
+    this.veil.setAttribute(
+      "d",
+      `M${column + 1} ${row}H${width}V${row + 1}H${column + 1}Z M0 ${row + 1}H${width}V${height}H0Z`,
+    );
+  }
+
+  unveil() {
+    this.veil.setAttribute("d", "");
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const [height, width] = this.context.layer.shape;
+    const { row, column } = this.on.at();
+    const far = event.shiftKey ? 10 : 1;
+    /** @type {Record<string, [number, number]>} */
+    const arrows = { ArrowUp: [-far, 0], ArrowDown: [far, 0], ArrowLeft: [0, -far], ArrowRight: [0, far] };
+    const arrow = arrows[event.key];
+    if (arrow) {
+      event.preventDefault();
+      this.on.choose({ row: clamp(row + arrow[0], height), column: clamp(column + arrow[1], width) });
+    } else if (event.key === "Enter") {
+      this.on.choose({ row, column }, { delay: 0 });
+    } else if (event.key === " ") {
+      event.preventDefault();
+      this.slide.toggle();
+    }
+  }
+
+  /**
+   * Show one channel of the input stage; of the photo, all three colours at once.
+   *
+   * @param {StageExplanation} explained
+   * @param {number} channel
+   */
+  showInput({ stage, shape, picture, plane }, channel) {
+    this.inputImage.src = picture ?? plane?.picture ?? "";
+    this.inputCaption.textContent =
+      stage === "image" ? `the photo as the network gets it, ${size(shape)}` : `${stage}, ${channelName(stage, channel)}`;
+  }
+
+  /**
+   * Show the whole filter of the channel.
+   *
+   * @param {string} url of its picture
+   * @param {number} channel
+   */
+  showFilter(url, channel) {
+    const { layer, inputShape } = this.context;
+    const [high, wide] = layer.kernel ?? [1, 1];
+    const inputs = layer.kind === "convolution" ? inputShape[inputShape.length - 1] : 1;
+    const weights = `${high} × ${wide} weights`;
+    const text = inputs > 1 ? `${count(inputs)} × ${weights}, one square for each input channel` : weights;
+    this.filter.hidden = false;
+    this.filter.replaceChildren(
+      el("img", { src: url, alt: `The weights of filter ${channel}` }),
+      el("figcaption", {}, `filter ${channel}: ${text}`),
+    );
+  }
+}
+
+/**
+ * @param {number} index
+ * @param {number} length
+ */
+const clamp = (index, length) => Math.max(0, Math.min(length - 1, index));
+
+/**
+ * @param {string} name
+ * @param {HTMLElement} picture
+ * @param {string | HTMLElement} caption
+ */
+const figure = (name, picture, caption) => el("figure", { class: name }, picture, el("figcaption", {}, caption));

@@ -1,0 +1,106 @@
+"""Committed results and settings come in; the tables of the documentation go out, each into the one page that shows it.
+
+    .venv/bin/python -m docs.tables
+
+A table stands between `<!-- table NAME -->` and `<!-- end -->`. tests/docs/test_figures.py holds the pages to what this
+writes, so run it after a benchmark, or after a setting has changed.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from app.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = (
+    *(
+        "docs/accuracy.md",
+        "docs/command-line.md",
+        "docs/deploy.md",
+        "docs/performance.md",
+        "docs/reliability.md",
+        "docs/training.md",
+    ),
+    *("benchmarks/README.md", "deploy/ray/README.md"),
+)
+NETWORKS = ("cat", "tutorial", "dense")
+BENCHMARKS = (
+    *("load", "start", "memory", "page", "classify", "audit", "hostile", "steps", "runtimes", "precision", "decoders"),
+    *("growth", "scaling", "training", "bulk", "detectors", "own_classes"),
+)
+
+
+def main() -> None:
+    """Write every table anew."""
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(filled(path.read_text()))
+
+
+def filled(text: str) -> str:
+    """A page with each of its tables as it should be."""
+
+    def table(match: re.Match[str]) -> str:
+        return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end -->", table, text, flags=re.S)
+
+
+def result(name: str) -> dict:
+    """What a benchmark last wrote."""
+    found: dict = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+    return found
+
+
+def benchmark(name: str, function: str = "table", module: str = "") -> Callable[[], str]:
+    """A function that makes a benchmark's table from its committed result."""
+    return lambda: getattr(import_module(f"benchmarks.{module or name}"), function)(result(name))
+
+
+def accuracy() -> str:
+    """Every network on every set, and on the pooled sets in disguise."""
+    metrics = {name: json.loads((ROOT / "model" / name / "metrics.json").read_text()) for name in NETWORKS}
+    table: str = import_module("training.evaluate").table(metrics, result("references"))
+    return table
+
+
+def held_out() -> str:
+    """What `cat` gets right of each source that was held out when it was trained."""
+    entries = json.loads((ROOT / "model" / "cat" / "history.json").read_text())["held_out"]
+    rows = []
+    for entry in entries:
+        right = entry["right"]
+        share = f"{right['value']:.3f} ({right['low']:.3f}–{right['high']:.3f})"
+        rows.append(f"| {entry['source']} | {entry['class']} | {right['count']} | {share} |")
+    return "\n".join(["| source | class | photos | answered right |", "|---|---|---|---|", *rows])
+
+
+def settings() -> str:
+    """Every setting of the service."""
+    rows = [f"| `{name}` | {f'`{default}`' if default else 'none'} | {text} |" for name, default, text in Settings.table()]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def reliability() -> str:
+    """The results of the long tests."""
+    table: str = import_module("tests.record").table(result("reliability"))
+    return table
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    **{name: benchmark(name) for name in BENCHMARKS},
+    "bulk-on-paper": benchmark("bulk", "paper_table"),
+    "peers": benchmark("peers", "tables", "peers.table"),
+    "peers-in-short": benchmark("peers", "short", "peers.table"),
+    "accuracy": accuracy,
+    "held-out": held_out,
+    "settings": settings,
+    "reliability": reliability,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""python -m app inspect and completion, and what is common to all commands."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.commands.parser import SHELLS
+from tests.conftest import ROOT, environment
+from tests.conftest import command as run
+
+
+def test_inspect_prints_one_line_per_stage(model_dir, client):
+    lines = run("inspect", "tutorial", model_dir=model_dir).stdout.splitlines()
+    stages = client.get("/models/tutorial").json()["stages"]
+    assert lines[0] == "tutorial 0.0.1: cat or not_cat, from a photo stretched to 100x100"
+    assert [line.split()[0] for line in lines[4:]] == [stage["name"] for stage in stages]
+    conv = next(line for line in lines if line.startswith("block2_conv"))
+    assert conv.split() == ["block2_conv", "convolution", "50x50x32", "4,640", "3x3", "1x1", "same", "8x8", "block1_relu"]
+
+
+def test_inspect_answers_json_as_the_service_does(model_dir, client):
+    printed = json.loads(run("inspect", "tutorial", "--json", model_dir=model_dir).stdout)
+    response = client.get("/models/tutorial").json()
+    assert printed == {name: response[name] for name in printed}
+
+
+def test_inspect_takes_a_folder_and_shows_the_layers_inside_stages():
+    lines = run("inspect", "model/cat", "--inner").stdout.splitlines()
+    names = [line.split()[0] for line in lines[4:]]
+    contract = json.loads((ROOT / "model/cat/contract.json").read_text())
+    assert sorted(names) == sorted(stage["name"] for stage in contract["stages"] + contract["inner"])
+    assert names.index("block3_expand") < names.index("block3")
+
+
+def test_inspect_reports_a_file_that_differs_from_its_contract(model_dir, tmp_path):
+    shutil.copytree(model_dir / "tutorial", tmp_path / "tutorial")
+    (tmp_path / "tutorial" / "model.onnx").write_bytes(b"other")
+    result = run("inspect", str(tmp_path / "tutorial"))
+    assert result.returncode == 2
+    assert "its contract says" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("nothing",), ("tutorial", "--network-version", "9")])
+def test_inspect_names_what_exists(model_dir, arguments):
+    result = run("inspect", *arguments, model_dir=model_dir)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert ("dense, tutorial" in result.stderr) or ("it has 0.0.1" in result.stderr)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_gets_its_completion(shell):
+    script = run("completion", shell)
+    assert script.returncode == 0, script.stderr
+    assert "catscope" in script.stdout
+    assert "network-version" in script.stdout
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here")
+def test_bash_completes_commands_and_options(tmp_path):
+    (tmp_path / "completion").write_text(run("completion", "bash").stdout)
+    script = """
+source completion
+complete_line() {
+  COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+  function_name=$(complete -p catscope | sed 's/.*-F \\([^ ]*\\).*/\\1/'); "$function_name"; echo "${COMPREPLY[@]}"
+}
+complete_line catscope ins
+complete_line catscope classify --res
+"""
+    result = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["inspect", "--resume"]
+
+
+def test_a_wrong_command_names_the_right_ones():
+    result = run("clasify")
+    assert result.returncode == 2
+    assert "classify" in result.stderr
+
+
+def test_serve_is_what_happens_without_a_command(tmp_path):
+    for arguments in ((), ("serve",)):
+        result = run(*arguments, model_dir=tmp_path)
+        assert result.returncode == 1
+        assert "no network in" in result.stderr
+
+
+@pytest.mark.fresh
+def test_pip_install_gives_the_catscope_command_with_its_networks(tmp_path):
+    """From a copy of the tracked files, in an environment of its own that borrows this one's packages."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / "clone" / name)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    installed = next((tmp_path / "venv" / "lib").glob("python3*/site-packages"))
+    (installed / "borrowed.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")) + "\n")
+    pip = [tmp_path / "venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", tmp_path / "clone"], check=True)
+    shutil.rmtree(tmp_path / "clone")
+    command = tmp_path / "venv/bin/catscope"
+    options = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True, "check": True}
+    assert subprocess.run([command, "--version"], **options).stdout.startswith("catscope ")
+    photo = ROOT / "examples/chelsea.png"
+    result = subprocess.run([command, "classify", photo, "--expect", "cat", "--table"], **options)
+    assert result.stdout.split()[0] == "cat"
+    assert "usage: catscope" in subprocess.run([command, "--help"], **options).stdout
+    assert not (installed / "tests").exists()
+    assert sum(1 for path in Path(installed, "model").iterdir() if path.is_dir()) == 3
+    assert os.access(installed / "model/cat/model.onnx", os.R_OK)

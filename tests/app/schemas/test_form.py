@@ -1,0 +1,122 @@
+"""Forms as clients send them, whole and in pieces, and how malformed ones are refused."""
+
+import asyncio
+
+import pytest
+from starlette.requests import Request
+
+from app.errors import InvalidRequest
+from app.schemas import form
+
+BOUNDARY = b"------------------------d74496d66958873e"
+
+
+def part(name: bytes, data: bytes, more: bytes = b"") -> bytes:
+    return (
+        b"--" + BOUNDARY + b'\r\nContent-Disposition: form-data; name="' + name + b'"' + more + b"\r\n\r\n" + data + b"\r\n"
+    )
+
+
+END = b"--" + BOUNDARY + b"--\r\n"
+
+
+def read(
+    body: bytes, pieces: int = 1, kind: bytes = b"multipart/form-data; boundary=" + BOUNDARY, disconnected: bool = False
+) -> bytes:
+    size = max(1, -(-len(body) // pieces))
+    cut = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
+    messages = [{"type": "http.request", "body": piece, "more_body": at < len(cut) - 1} for at, piece in enumerate(cut)]
+    if disconnected:
+        messages[-1:] = [{"type": "http.disconnect"}]
+
+    async def receive():
+        return messages.pop(0)
+
+    return asyncio.run(form.file(Request({"type": "http", "headers": [(b"content-type", kind)]}, receive)))
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7, 10_000])
+@pytest.mark.parametrize("data", [b"", b"\r\n", b"photo", bytes(range(256)) * 9, b"\r\n--" + BOUNDARY[:-1], b"--\r\n" * 50])
+def test_a_file_comes_out_as_it_went_in_however_its_body_is_cut(data, pieces):
+    body = (
+        part(b"other", b"1") + part(b"file", data, b'; filename="a.jpg"\r\nContent-Type: image/jpeg') + part(b"last", b"2")
+    )
+    assert read(body + END, pieces) == data
+
+
+def test_a_file_needs_neither_a_file_name_nor_a_content_type():
+    assert read(part(b"file", b"photo") + END) == b"photo"
+
+
+def test_the_last_of_two_files_of_that_name_counts():
+    assert read(part(b"file", b"one") + part(b"file", b"two") + END) == b"two"
+
+
+def test_what_follows_the_end_of_the_form_is_ignored():
+    assert read(part(b"file", b"photo") + END + b"epilogue" * 100) == b"photo"
+
+
+def test_a_name_may_be_a_bare_word_and_headers_may_be_written_in_capitals():
+    body = b"--" + BOUNDARY + b"\r\nCONTENT-DISPOSITION: form-data; name=file\r\n\r\nphoto\r\n" + END
+    assert read(body) == b"photo"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "ends in the middle"),
+        (b"junk", "cannot be read"),
+        (part(b"file", b"photo"), "ends in the middle"),
+        (part(b"file", b"photo") + END[:-4], "ends in the middle"),
+        (part(b"photo", b"photo") + END, "part file is missing"),
+        (END, "part file is missing"),
+        (b"--" + BOUNDARY + b"\r\nno header at all\r\n\r\nphoto\r\n" + END, "cannot be read"),
+        (b"--" + BOUNDARY + b"\r\n" + b"A: b\r\n" * 5000 + b"\r\n\r\n" + END, "cannot be read"),
+        (b"--" + BOUNDARY + b"\r\nA: " + b"b" * 100_000 + b"\r\n\r\n" + END, "cannot be read"),
+        (part(b"x", b"1") * 101 + END, "more than 100 parts"),
+    ],
+)
+def test_a_form_that_cannot_be_read_is_refused_with_the_reason(body, message):
+    with pytest.raises(InvalidRequest, match=message):
+        read(body)
+
+
+def test_a_hundred_parts_are_read():
+    assert read(part(b"x", b"1") * 99 + part(b"file", b"photo") + END) == b"photo"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (b"", "There is no body"),
+        (b"image/jpeg", "The body is image/jpeg"),
+        (b"application/x-www-form-urlencoded", "multipart/form-data"),
+        (b"multipart/form-data", "names no boundary"),
+        (b"multipart/form-data; boundary=" + b"x" * 5000, "cannot be read"),
+    ],
+)
+def test_a_body_of_another_kind_is_refused_with_what_is_accepted(kind, message):
+    with pytest.raises(InvalidRequest, match=message):
+        read(part(b"file", b"photo") + END, kind=kind)
+
+
+def test_a_body_that_ends_early_is_refused_with_the_bytes_received():
+    with pytest.raises(InvalidRequest, match=r"ended after \d+ bytes"):
+        read(part(b"file", b"photo" * 100) + END, pieces=3, disconnected=True)
+
+
+def test_the_body_is_not_kept_once_the_photo_is_taken_out():
+    """It would be in memory twice while it waits for a thread."""
+    reading = form.Reading(())
+    body = part(b"file", b"photo") + END
+    scope = {
+        "type": "http",
+        "headers": [(b"content-type", b"multipart/form-data; boundary=" + BOUNDARY)],
+        form.READING: reading,
+    }
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    assert asyncio.run(form.file(Request(scope, receive))) == b"photo"
+    assert not reading.body

@@ -1,0 +1,40 @@
+"""Reading the page: what it shows, as numbers, and what the service answers to the same question."""
+
+import httpx2
+from playwright.sync_api import expect
+
+from tests.conftest import ROOT
+
+SAMPLES = ROOT / "app" / "web" / "samples"
+CAT, COFFEE = SAMPLES / "chelsea.jpg", SAMPLES / "coffee.jpg"
+
+
+def ask(url, path, **query):
+    """What the service answers about the cat to the same question."""
+    return httpx2.post(f"{url}/{path}", params=query, files={"file": CAT.read_bytes()}, timeout=30).raise_for_status().json()
+
+
+def value(locator) -> float:
+    return float(locator.get_attribute("data-value"))
+
+
+def part(page, name):
+    """The number that a line of the sum shows."""
+    return value(page.locator(f"#sum tr[data-part={name}] td").first)
+
+
+def table(page, name) -> list[list[float]]:
+    rows = page.locator(f"#sum table[data-part={name}] tr").all()
+    return [[value(cell) for cell in row.locator("td").all()] for row in rows]
+
+
+def rect(page, figure) -> dict[str, float]:
+    outline = page.locator(f".{figure} svg rect.outline")
+    x, y, width, height = (float(outline.get_attribute(name)) for name in ("x", "y", "width", "height"))
+    return {"top": y, "left": x, "bottom": y + height, "right": x + width}
+
+
+def settled(page):
+    """Wait until all requests about the photo are answered."""
+    expect(page.locator("table.guises")).to_be_visible(timeout=30_000)
+    expect(page.locator("#sum tr[data-part=computed]")).to_be_visible()

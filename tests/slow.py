@@ -1,0 +1,38 @@
+"""What `make test` leaves to `make test-all` and CI because it takes long, and what each guards."""
+
+import pytest
+
+SLOW = {
+    "tests/benchmarks/test_clients.py::test_the_benchmark_of_memory": "the benchmark of memory runs and measures",
+    "tests/docs/test_commands.py::test_a_command_of_the_documentation": "the commands of README and docs/, training among them",
+    "tests/docs/test_commands.py::test_the_course_sets": "the course's set can be trained on and reported",
+    "tests/docs/test_commands.py::test_what_training_wrote": "what the commands of docs/training.md train is served",
+    "tests/model/test_shipped_networks.py::test_the_claimed_accuracy_is_measured_again": "the accuracy of the model card, photo by photo",
+    "tests/security/test_openapi.py::test_every_answer": "every answer fits the OpenAPI document, with or without sense in the request",
+    "tests/security/test_openapi.py::test_what_the_document_says": "an API key is asked for wherever the document says so",
+    "tests/test_examples.py::test_feature_maps": "examples/feature_maps.py draws what the service answers",
+    "tests/training/fitting/test_devices.py::test_two_devices": "training on several devices comes to what one learns",
+    "tests/training/fitting/test_devices.py::test_its_validation": "validation on several devices counts every photo once",
+    "tests/training/importing/test_brought.py::test_it_answers": "networks with every layer that is brought answer as the original",
+    "tests/training/networks/test_pretrained.py::test_the_original": "the pretrained weights were taken over whole: they recognise ImageNet's objects",
+    "tests/training/test_end_to_end.py": "train, evaluate, export and serve fit together",
+    "tests/training/test_refine_whole.py": "version 2.0.0's recipe runs from photos to network, and its features are resumed",
+    "tests/training/test_resume.py": "a run that is killed and resumed gives the network of one that was not",
+    "tests/training/test_small_sets.py::test_a_finished": "a finished network is replaced only when asked for",
+    "tests/training/test_small_sets.py::test_a_network_that_learned_nothing": "a network that may be guessing is said to be so",
+    "tests/training/test_small_sets.py::test_resuming_a_finished": "resuming a finished run says that it is finished",
+    "tests/training/test_small_sets.py::test_the_history": "the history holds the settings that fit the number of photos",
+    "tests/training/test_train.py::test_another_seed": "the seed matters",
+    "tests/training/test_train.py::test_other_classes": "other classes than cats are trained, exported and answered",
+    "tests/training/test_train.py::test_the_same_seed": "training can be repeated bit for bit",
+    "tests/training/test_train.py::test_training_lowers": "training learns",
+    "tests/training/transfer/test_transfer.py": "a network of other classes starts from the shipped convolutions, and is served",
+}
+"""The beginning of a test's id, and what it guards."""
+
+
+def mark(items: list[pytest.Item]) -> None:
+    for item in items:
+        for start, guards in SLOW.items():
+            if item.nodeid.startswith(start):
+                item.add_marker(pytest.mark.slow(reason=guards))

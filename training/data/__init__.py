@@ -1,0 +1,1 @@
+"""Photos: splits of a folder, random views, composed scenes, downloads."""

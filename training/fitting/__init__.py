@@ -1,0 +1,1 @@
+"""Fitting a network: devices, frozen layers, checkpoints, folding, calibration."""

@@ -1,0 +1,1 @@
+"""Keras networks of other people: read, rewritten in plain layers, written as ONNX."""

@@ -1,0 +1,1 @@
+"""Measuring a network: metrics with intervals, photos in disguise, plots."""

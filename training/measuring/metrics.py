@@ -1,0 +1,151 @@
+"""Metrics of probabilities against the truth, each with its 95 % interval."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+Z = 1.959964  # the normal distribution's 97.5th percentile: 95 % lie within
+RESAMPLES = 1000
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value with the ends of its 95 % interval and the number of photos it was measured on."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+def share(successes: int, count: int) -> Figure | None:
+    """A fraction with its Wilson score interval (Wilson 1927); None when `count` is 0."""
+    if count == 0:
+        return None
+    p = successes / count
+    centre = (p + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z / (1 + Z**2 / count) * np.sqrt(p * (1 - p) / count + Z**2 / (4 * count**2))
+    return _figure(p, max(0.0, centre - half), min(1.0, centre + half), count)
+
+
+def calibration_error(cat: np.ndarray, is_cat: np.ndarray) -> float:
+    """Expected calibration error of the probability of cat: the mean distance between confidence and frequency,
+    over BINS bins of equal width (Naeini et al. 2015).
+    """
+    bins = np.minimum((cat * BINS).astype(int), BINS - 1)
+    gaps = [abs(cat[bins == b].sum() - is_cat[bins == b].sum()) for b in range(BINS)]
+    return float(sum(gaps) / len(cat))
+
+
+def bootstrap(measure: Callable[[np.ndarray, np.ndarray], float], cat: np.ndarray, is_cat: np.ndarray) -> Figure | None:
+    """A measure with its percentile bootstrap interval (Efron 1979), the same for the same photos; None where the
+    photos are all of one class.
+    """
+    if is_cat.all() or not is_cat.any():
+        return None
+    random = np.random.default_rng(0)
+    values: list[float] = []
+    while len(values) < RESAMPLES:
+        rows = random.integers(0, len(cat), len(cat))
+        if is_cat[rows].all() or not is_cat[rows].any():
+            continue
+        values.append(measure(cat[rows], is_cat[rows]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return _figure(measure(cat, is_cat), float(low), float(high), len(cat))
+
+
+def figures(cat: np.ndarray, is_cat: np.ndarray, unsure: tuple[float, float]) -> dict[str, Figure | None]:
+    """All metrics of one set of photos.
+
+    Args:
+        cat: (n,) probabilities of cat, 0..1.
+        is_cat: (n,) bool, the truth.
+        unsure: the network's band; `decided_accuracy` is measured on the photos outside it.
+    """
+    predicted = cat > 0.5
+    right = predicted == is_cat
+    low, high = unsure
+    decided = (cat < low) | (cat > high) if low < high else np.ones(len(cat), bool)
+    return {
+        "accuracy": share(int(right.sum()), len(right)),
+        "recall": share(int(predicted[is_cat].sum()), int(is_cat.sum())),
+        "false_alarm_rate": share(int(predicted[~is_cat].sum()), int((~is_cat).sum())),
+        "roc_auc": bootstrap(lambda p, y: float(roc_auc_score(y, p)), cat, is_cat),
+        "average_precision": bootstrap(lambda p, y: float(average_precision_score(y, p)), cat, is_cat),
+        "calibration_error": bootstrap(calibration_error, cat, is_cat),
+        "decided_accuracy": share(int(right[decided].sum()), int(decided.sum())),
+        "unsure": share(int((~decided).sum()), len(decided)),
+    }
+
+
+def class_figures(probabilities: np.ndarray, labels: np.ndarray, unsure: tuple[float, float]) -> dict[str, Figure | None]:
+    """The metrics of `figures` for more than two classes.
+
+    Recall is the mean of the classes' recalls; the areas are means over the classes, each against the others, and None
+    unless every class is there; there is no false-alarm rate. The calibration error is that of the likeliest class.
+
+    Args:
+        probabilities: (n, k), 0..1.
+        labels: (n,) class indices, the truth.
+        unsure: the network's band of probabilities of the likeliest class.
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = predicted == labels
+    low, high = unsure
+    decided = (confidence < low) | (confidence > high) if low < high else np.ones(len(labels), bool)
+    present = np.unique(labels)
+    one_hot = np.eye(probabilities.shape[1], dtype=bool)[labels]
+    complete = len(present) == probabilities.shape[1]
+    return {
+        "accuracy": share(int(right.sum()), len(right)),
+        "recall": _resampled(lambda rows: _mean_recall(right[rows], labels[rows]), len(labels)),
+        "false_alarm_rate": None,
+        "roc_auc": _macro(roc_auc_score, probabilities, one_hot) if complete else None,
+        "average_precision": _macro(average_precision_score, probabilities, one_hot) if complete else None,
+        "calibration_error": _resampled(lambda rows: calibration_error(confidence[rows], right[rows]), len(labels)),
+        "decided_accuracy": share(int(right[decided].sum()), int(decided.sum())),
+        "unsure": share(int((~decided).sum()), len(decided)),
+    }
+
+
+def by_class(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Figure | None]]:
+    """Recall and precision of each class: `probabilities` (n, k), `labels` (n,) class indices."""
+    predicted = probabilities.argmax(axis=1)
+    result = {}
+    for index, name in enumerate(classes):
+        hits = int(((predicted == index) & (labels == index)).sum())
+        result[name] = {
+            "recall": share(hits, int((labels == index).sum())),
+            "precision": share(hits, int((predicted == index).sum())),
+        }
+    return result
+
+
+def _mean_recall(right: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
+def _macro(area: Callable[..., float], probabilities: np.ndarray, one_hot: np.ndarray) -> Figure:
+    """The mean of an area over the classes; a class that a resample has lost is left out of its mean."""
+
+    def mean(rows: np.ndarray) -> float:
+        truth, answers = one_hot[rows], probabilities[rows]
+        usable = [k for k in range(truth.shape[1]) if 0 < truth[:, k].sum() < len(rows)]
+        return float(np.mean([area(truth[:, k], answers[:, k]) for k in usable])) if usable else 1.0
+
+    return _resampled(mean, len(probabilities))
+
+
+def _resampled(measure: Callable[[np.ndarray], float], count: int) -> Figure:
+    """A measure of photos' indices with its percentile bootstrap interval (Efron 1979)."""
+    random = np.random.default_rng(0)
+    values = [measure(random.integers(0, count, count)) for _ in range(RESAMPLES)]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return _figure(measure(np.arange(count)), float(low), float(high), count)
+
+
+def _figure(value: float, low: float, high: float, count: int) -> Figure:
+    return Figure(round(float(value), 4), round(float(low), 4), round(float(high), 4), count)
