@@ -32,6 +32,7 @@ def scaled(image: str) -> Iterator[Project]:
         provide(images()[service])
     try:
         project.compose("up", "--detach", "--no-build", "--scale", "app=3", "catscope", "app", "proxy", "prometheus")
+        wait_until(project.listens, "the proxy listens")
         wait_until(project.whole, "the proxy gives photos to all replicas")
         yield project
     finally:

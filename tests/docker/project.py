@@ -34,6 +34,11 @@ class Project:
         """The ids of its containers."""
         return self.compose("ps", "-q", service).split()
 
+    def listens(self) -> bool:
+        """Whether the proxy has opened its ports: its container runs before it does."""
+        asked = run("docker", "exec", self.ids("proxy")[0], "bash", "-c", ASK_THE_PROXY, check=False)
+        return asked.returncode == 0 and "}" in asked.stdout
+
     def used(self) -> set[str]:
         """The addresses to which the proxy gives photos."""
         answer = docker("exec", self.ids("proxy")[0], "bash", "-c", ASK_THE_PROXY)
