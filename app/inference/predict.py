@@ -9,6 +9,7 @@ import numpy as np
 from app.errors import InvalidRequest
 from app.inference import heatmap
 from app.inference.decode import MAX_PIXELS, Photo, decode
+from app.inference.drawing import webp
 from app.inference.feature_maps import FeatureMap, summarize
 from app.inference.networks.engines import ForwardPass, Network
 from app.inference.tensor import to_tensor
@@ -17,13 +18,14 @@ from app.inference.tensor import to_tensor
 @dataclass(frozen=True)
 class PredictOptions:
     """What an answer should contain. `feature_maps` is thumbnails, summary or none; empty `stages` means all of them;
-    `channels` is the number of strongest channels described per stage.
+    `channels` is the number of strongest channels described per stage; `input` asks for the network's input as a file.
     """
 
     feature_maps: str = "thumbnails"
     stages: tuple[str, ...] = ()
     channels: int = 4
     heatmap: bool = False
+    input: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Answer:
     """The answer to one photo.
 
     `probabilities` maps class names to 0..1; `heatmap` is a PNG or None, `heatmap_class` the class whose evidence it shows,
-    `heatmap_peak` the evidence at its brightest position, 0 if there is none; `milliseconds` maps steps to durations.
+    `heatmap_peak` the evidence at its brightest position, 0 if there is none; `input` a lossless WebP of what the network
+    saw, or None; `milliseconds` maps steps to durations.
     """
 
     label: str
@@ -41,6 +44,7 @@ class Answer:
     heatmap: bytes | None
     heatmap_peak: float | None
     heatmap_class: str | None
+    input: bytes | None
     photo: Photo
     milliseconds: dict[str, float]
 
@@ -79,6 +83,7 @@ def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: 
         heatmap=picture,
         heatmap_peak=peak,
         heatmap_class=subject,
+        input=input_file(tensor) if options.input else None,
         photo=photo,
         milliseconds=stopwatch.laps,
     )
@@ -145,6 +150,13 @@ def read(data: bytes, network: Network, max_pixels: int) -> tuple[Photo, np.ndar
     height, width, _ = network.contract.input_shape
     photo = decode(data, max_pixels, max(height, width))
     return photo, to_tensor(photo.image, height, width)
+
+
+def input_file(tensor: np.ndarray) -> bytes:
+    """What the network saw, (1, height, width, 3) float32 of whole numbers 0..255, as a lossless WebP. `read` makes the same
+    tensor of it, so every answer to it has the numbers of the photo, at a fraction of a photo's bytes.
+    """
+    return webp.lossless(tensor[0].astype(np.uint8))
 
 
 class _Stopwatch:

@@ -1,15 +1,19 @@
 """POST /predict and POST /feature-maps: a photo comes in, an answer or the raw arrays go out."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
+from pydantic_core import to_json
 
 from app import problems
-from app.inference.predict import PredictOptions, by_class, chosen_stages, raw_stages
+from app.errors import RequestError
+from app.inference.explain.compare import compare
+from app.inference.predict import PredictOptions, by_class, chosen_stages, input_file, raw_stages, read
 from app.routes.options import OptionsRoute
 from app.routes.parameters import Channels, Chosen, FeatureMaps, ServiceNeeded, StageNames, answered
-from app.schemas import arrays, form, prediction, shared
+from app.schemas import arrays, form, guises, prediction, shared
 
 router = APIRouter(tags=["photos"], route_class=OptionsRoute)
 
@@ -31,12 +35,15 @@ async def post_predict(
     stages: StageNames = [],  # noqa: B006  FastAPI copies it; a None default would show as null in Swagger UI
     channels: Channels = 4,
     heatmap: Annotated[bool, Query(description="Also say where in the photo the evidence for a cat lies")] = False,
+    with_input: Annotated[
+        bool, Query(alias="input", description="Also return what the network saw, as a small file that stands for the photo")
+    ] = False,
 ) -> Response:
     """Answers the probability of a cat, a verdict, and what every stage of the network computed on the way.
 
     The verdict is `unsure` where the probability lies in the band that the network's contract names.
     """
-    options = PredictOptions(feature_maps, tuple(stages), channels, heatmap)
+    options = PredictOptions(feature_maps, tuple(stages), channels, heatmap, with_input)
     chosen_stages(chosen, options.stages)
     data = await form.file(request)
 
@@ -44,6 +51,42 @@ async def post_predict(
         return shared.response(prediction.prediction(answered(data, chosen, options, service), chosen))
 
     return await service.workers.run(work)
+
+
+@router.post(
+    "/walk",
+    summary="All that needs the photo itself, for one upload",
+    response_class=Response,
+    responses=problems.responses(401, 404, 413, 415, 422, 429, 503, 504, success=guises.WALK),
+    openapi_extra=form.FORM,
+)
+async def post_walk(service: ServiceNeeded, chosen: Chosen, request: Request) -> Response:
+    """Answers two lines of JSON, each as soon as it is known: what /predict answers with `heatmap` and `input` and without
+    feature maps; then what /guises answers, and every network's input. For its input a network gives every other answer
+    that it would give for the photo, and an input is small.
+    """
+    data = await form.file(request)
+    options = PredictOptions("none", heatmap=True, input=True)
+
+    def first() -> bytes:
+        return to_json(prediction.prediction(answered(data, chosen, options, service), chosen))
+
+    def second() -> bytes:
+        limit = service.settings.max_pixels
+        photo, results = compare(data, service.networks, limit)
+        inputs = {name: input_file(read(data, network, limit)[1]) for name, network in service.networks.items()}
+        return to_json(guises.rest(guises.guises(photo, results, service.networks), inputs))
+
+    answer = await service.workers.run(first)  # a photo that is refused is refused with a status
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield answer + b"\n"
+        try:
+            yield await service.workers.run(second) + b"\n"
+        except RequestError as error:
+            yield to_json({"error": problems.problem(error)}) + b"\n"
+
+    return StreamingResponse(lines(), media_type=guises.LINES)
 
 
 @router.post(

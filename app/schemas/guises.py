@@ -1,4 +1,4 @@
-"""The shapes of a photo's guises and what each network answers to them."""
+"""The shapes of a photo's guises and what each network answers to them, alone and as the end of a walk."""
 
 import io
 from collections.abc import Mapping
@@ -38,6 +38,21 @@ class Guises(BaseModel):
         description="For how many guises, including the original, each network gives the original's label"
     )
     image: ImageAnswer
+
+
+LINES = "application/x-ndjson"
+
+WALK: dict[str, Any] = {
+    "description": "Line 1: a prediction with `heatmap` and `input`. Line 2: `guises`, an answer of /guises, and `inputs`, "
+    "by network a WebP data URI of what it saw; or `error`, the problem that came between",
+    "content": {LINES: {"schema": {"type": "string"}}},
+}
+"""The answer of POST /walk, for the OpenAPI document."""
+
+
+def rest(answer: dict[str, Any], inputs: Mapping[str, bytes]) -> dict[str, Any]:
+    """The second line of a walk: the guises, and every network's input as a data URI."""
+    return {"guises": answer, "inputs": {name: data_uri(data, "webp") for name, data in inputs.items()}}
 
 
 def guises(photo: Photo, results: list[GuiseResult], networks: Mapping[str, Network]) -> dict[str, Any]:

@@ -49,6 +49,10 @@ class Prediction(BaseModel):
     heatmap_class: str | None = Field(
         description="The class whose evidence the heatmap shows: `cat`, or the likeliest of a network with other classes"
     )
+    input: str | None = Field(
+        description="If requested: the network's input as a WebP data URI. Sent instead of the photo, it gets the same "
+        "answer"
+    )
     image: ImageAnswer
     model: ModelAnswer
     timings_ms: dict[str, float] = Field(examples=[{"decode": 2.1, "inference": 7.9, "feature_maps": 3.0}])
@@ -73,6 +77,7 @@ EXAMPLE = {
     "heatmap": "data:image/png;base64,iVBORw0KGgo...",
     "heatmap_peak": 4.2,
     "heatmap_class": "cat",
+    "input": "data:image/webp;base64,UklGRgAA...",
     "image": {"width": 500, "height": 375, "format": "JPEG", "animated": False, "bytes": 48211, "sha256": "9f2b..."},
     "model": {"network": "tutorial", "version": "1.0.0", "sha256": "c01a...", "input_shape": [100, 100, 3]},
     "timings_ms": {"decode": 2.1, "inference": 7.9, "feature_maps": 3.0, "heatmap": 1.2},
@@ -102,6 +107,7 @@ def prediction(answer: Answer, network: Network) -> dict[str, Any]:
         "heatmap": data_uri(answer.heatmap),
         "heatmap_peak": answer.heatmap_peak,
         "heatmap_class": answer.heatmap_class,
+        "input": data_uri(answer.input, "webp"),
         "image": image_answer(answer.photo),
         "model": model_answer(network),
         "timings_ms": answer.milliseconds,

@@ -1,7 +1,7 @@
 /** Requests to the service in, answers out; a refusal becomes an error whose message is a sentence. */
 // @ts-check
 
-/** @import { Guises, NetworkDetail, Networks, PickedPhoto, Prediction, StageExplanation } from "./types.js" */
+/** @import { Guises, NetworkDetail, Networks, PickedPhoto, Prediction, StageExplanation, Upload } from "./types.js" */
 /** @import { Unit } from "./stage/units.js" */
 
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Query parameters; null and undefined are left out */
@@ -65,19 +65,73 @@ export const networks = async () => (await request("models", {}, {})).json();
 export const network = async (name, signal) => (await request(`models/${name}`, {}, { signal })).json();
 
 /**
- * POST the photo and return the JSON answer.
+ * POST the photo, or what the network saw of it if that is known and smaller, and return the JSON answer.
  *
  * @template {keyof Answers} P
  * @param {P} path
  * @param {Query} query
- * @param {PickedPhoto} photo
+ * @param {PickedPhoto & { inputs?: Record<string, Blob> }} photo
  * @param {AbortSignal} signal
  * @returns {Promise<Answers[P]>}
  */
 export async function post(path, query, photo, signal) {
+  const input = photo.inputs?.[String(query.network)];
+  const file = input && input.size < photo.file.size ? input : photo.file;
+  return (await request(path, query, { method: "POST", body: form(file, photo.name), signal })).json();
+}
+
+/**
+ * POST the photo itself, once: the answer comes first, its guises and every network's input later.
+ *
+ * @param {string} network
+ * @param {PickedPhoto} photo
+ * @param {AbortSignal} signal
+ * @returns {Upload}
+ */
+export function walk(network, photo, signal) {
+  const lines = linesOf(request("walk", { network }, { method: "POST", body: form(photo.file, photo.name), signal }));
+  const first = nextOf(lines);
+  const rest = first.then(() => nextOf(lines));
+  rest.catch(() => {}); // whoever needs it hears of it
+  return { first, rest };
+}
+
+/**
+ * @param {Blob} file
+ * @param {string} name
+ */
+function form(file, name) {
   const body = new FormData();
-  body.append("file", photo.file, photo.name);
-  return (await request(path, query, { method: "POST", body, signal })).json();
+  body.append("file", file, name);
+  return body;
+}
+
+/** @param {AsyncGenerator<string>} lines */
+async function nextOf(lines) {
+  const { value } = await lines.next();
+  if (!value) throw new Refusal(0, "The service stopped in the middle of its answer.");
+  const answer = JSON.parse(value);
+  if (answer.error) throw new Refusal(answer.error.status, answer.error.detail);
+  return answer;
+}
+
+/**
+ * The lines of an answer, each as soon as it is complete.
+ *
+ * @param {Promise<Response>} answered
+ */
+async function* linesOf(answered) {
+  const reader = (await answered).body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value } = (await reader?.read()) ?? {};
+    if (value === undefined) return;
+    text += value;
+    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+      yield text.slice(0, end);
+      text = text.slice(end + 1);
+    }
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import { showMessage, showTrouble } from "./message.js";
 import { listen } from "./photo.js";
 import * as replay from "./replay.js";
 import { StageView } from "./stage/stage.js";
+import { answerOf, uploaded } from "./upload.js";
 
 /** @import { Expected, Guises, NetworkDetail, Networks, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
 /** @import { Unit } from "./stage/units.js" */
@@ -81,10 +82,23 @@ function arrive() {
 
 /** @param {PickedPhoto} picked */
 function setPhoto({ file, name }) {
+  state.photo?.leaving.abort();
   if (state.photo) URL.revokeObjectURL(state.photo.objectUrl);
   if (!state.expected && state.photo) Object.assign(state.position, { channel: null, row: null, column: null });
   const objectUrl = URL.createObjectURL(file);
-  state.photo = { file, name, objectUrl, url: objectUrl, width: 0, height: 0, guises: null };
+  const leaving = new AbortController();
+  state.photo = {
+    file,
+    name,
+    objectUrl,
+    url: objectUrl,
+    width: 0,
+    height: 0,
+    guises: null,
+    inputs: {},
+    upload: null,
+    leaving,
+  };
   if (state.isReady) ask();
 }
 
@@ -124,7 +138,7 @@ async function ask() {
  */
 async function showAnswer(photo, network, signal) {
   const query = { network, feature_maps: "none", heatmap: "true" };
-  const [first, detail] = await Promise.all([api.post("predict", query, photo, signal), detailOf(network, signal)]);
+  const [first, detail] = await Promise.all([answerOf(photo, query, signal), detailOf(network, signal)]);
   state.answers.predict = first;
   Object.assign(photo, { width: first.image.width, height: first.image.height });
   answer.show(first, { view: state, band: detail.unsure });
@@ -160,7 +174,8 @@ async function showGuises(photo, signal) {
   $("why").hidden = false;
   if (!photo.guises) guises.wait();
   fade($("why"), false);
-  photo.guises ??= await api.post("guises", {}, photo, signal);
+  photo.guises ??= (await uploaded(photo).rest).guises;
+  signal.throwIfAborted();
   state.answers.guises = photo.guises;
   guises.show(photo.guises, state.models.networks, api.curl("guises", {}, photo));
 }

@@ -27,7 +27,7 @@ const TOLERANCE = 1e-4; // of a probability: machines round differently by less,
  * @param {boolean} visit.withPhoto whether the file contains the photo
  */
 export async function save({ photo, position, opacity, predict, unit, guises, withPhoto }) {
-  const { heatmap, ...bare } = predict;
+  const { heatmap, input, ...bare } = predict;
   const bareGuises = guises && { ...guises, guises: guises.guises.map(({ thumbnail, ...guise }) => guise) };
   const { stage, channel, row, column } = position;
   /** @type {Walk} */

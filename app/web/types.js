@@ -50,6 +50,7 @@
  * @property {FeatureMapAnswer[]} feature_maps
  * @property {string | null} heatmap a PNG data URI
  * @property {number | null} heatmap_peak
+ * @property {string | null} input a WebP data URI, where it was asked for
  * @property {ImageAnswer} image
  * @property {ModelAnswer} model
  * @property {Record<string, number>} timings_ms
@@ -168,6 +169,8 @@
  * @property {Record<string, number>} kept
  */
 
+/** @typedef {{ guises: Guises, inputs: Record<string, string> }} Rest the second line of a walk */
+
 // What the page's modules pass to each other.
 
 /**
@@ -183,7 +186,12 @@
  * @property {number} width in pixels, 0 until the photo is answered
  * @property {number} height
  * @property {Guises | null} guises
+ * @property {Record<string, Blob>} inputs what each network saw: small files that stand for the photo
+ * @property {Upload | null} upload null until the photo is sent
+ * @property {AbortController} leaving aborts the upload when another photo comes
  */
+
+/** @typedef {{ first: Promise<Prediction>, rest: Promise<Rest> }} Upload the two lines of a walk */
 
 /** @typedef {PickedPhoto & PhotoDetails} Photo */
 
@@ -212,7 +220,7 @@
  * @property {ModelAnswer} model
  * @property {Omit<Position, "network">} place
  * @property {{ opacity: number | null }} settings
- * @property {{ predict: Omit<Prediction, "heatmap">, unit: Unit | null, guises: object | null }} answers
+ * @property {{ predict: Omit<Prediction, "heatmap" | "input">, unit: Unit | null, guises: object | null }} answers
  * @property {string | null} picture the photo as a data URI
  */
 

@@ -84,7 +84,7 @@ def test_a_format_that_browsers_do_not_show_is_shown_as_the_network_gets_it(page
 
 
 def test_an_unreachable_service_is_reported_in_a_sentence(page):
-    page.route("**/predict**", lambda route: route.abort())
+    page.route("**/walk?*", lambda route: route.abort())
     page.set_input_files("#file", CAT)
     expect(page.locator("#alert")).to_contain_text("The service did not answer.")
     page.complaints.clear()  # Chromium itself logs the request that failed

@@ -8,6 +8,7 @@ from tests.conftest import ready_client
 
 ENDPOINTS = [
     ("/predict", "post"),
+    ("/walk", "post"),
     ("/feature-maps", "post"),
     ("/feature-maps/{stage}", "post"),
     ("/predict/batch", "post"),
@@ -85,7 +86,7 @@ def test_a_photos_endpoints_document_the_whole_error_table(document, path):
 
 def test_the_example_of_an_answer_has_the_shape_of_an_answer(client, document, cat_photo):
     example = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["example"]
-    answer = client.post("/predict?heatmap=true", files={"file": cat_photo}).json()
+    answer = client.post("/predict?heatmap=true&input=true", files={"file": cat_photo}).json()
 
     def shape(value):
         if isinstance(value, dict):

@@ -1,0 +1,70 @@
+/**
+ * The photo travels once. What comes back holds all that needs the photo itself, and small files that stand for it in every
+ * later question.
+ */
+// @ts-check
+
+import * as api from "./api.js";
+
+/** @import { Query } from "./api.js" */
+/** @import { Photo, Prediction, Upload } from "./types.js" */
+
+/**
+ * What a network answers to the photo, as /predict with that query would.
+ *
+ * @param {Photo} photo
+ * @param {Query & { network: string }} query
+ * @param {AbortSignal} signal
+ * @returns {Promise<Prediction>}
+ */
+export async function answerOf(photo, query, signal) {
+  const { first, rest } = uploaded(photo, query.network);
+  let answer = await first;
+  signal.throwIfAborted();
+  if (answer.model.network === query.network) return answer;
+  const { image } = answer;
+  await rest;
+  answer = await api.post("predict", query, photo, signal);
+  return { ...answer, image }; // the service knows only the file that stands for the photo
+}
+
+/**
+ * The photo's upload, begun now if there is none: its first line is that network's answer.
+ *
+ * @param {Photo} photo
+ * @param {string} [network]
+ * @returns {Upload}
+ */
+export function uploaded(photo, network = "") {
+  if (photo.upload) return photo.upload;
+  const { first, rest } = api.walk(network, photo, photo.leaving.signal);
+  const upload = {
+    first: first.then((answer) => keep(answer, { [answer.model.network]: answer.input ?? "" })),
+    rest: rest.then((answer) => keep(answer, answer.inputs)),
+  };
+  photo.upload = upload;
+  upload.rest.catch(() => {
+    photo.upload = null; // the next question tries again
+  });
+  return upload;
+
+  /**
+   * @template T
+   * @param {T} answer
+   * @param {Record<string, string>} uris
+   */
+  function keep(answer, uris) {
+    for (const [name, uri] of Object.entries(uris)) photo.inputs[name] ??= blob(uri);
+    return answer;
+  }
+}
+
+/**
+ * A data URI as a file.
+ *
+ * @param {string} uri
+ */
+function blob(uri) {
+  const [, type, data] = /^data:([\w/+.-]+);base64,(.*)$/s.exec(uri) ?? [];
+  return new Blob([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], { type });
+}
