@@ -25,6 +25,9 @@ MEAN_STEPS, STEPS = 200, 10
 PORTION = 64
 """Photos whose features become float32 at a time."""
 
+KEPT_BYTES = 1 << 30
+"""Up to so many bytes, features become float32 once and not anew in each step: the conversion takes longer than the sums."""
+
 
 @dataclass(frozen=True)
 class Judges:
@@ -64,6 +67,8 @@ def _nearest(features: np.ndarray, labels: np.ndarray, start: Judges, penalty: f
     """The judges after so many steps of L-BFGS."""
     classes = len(start.bias)
     channels = features.shape[-1]
+    if features.size * np.dtype(np.float32).itemsize <= KEPT_BYTES:
+        features = features.astype(np.float32)
     counts = np.bincount(labels, minlength=classes)
     weights = (1 / (classes * counts))[labels]
     targets = np.eye(classes)[labels]
@@ -112,7 +117,7 @@ def _portions(features: np.ndarray) -> Iterator[np.ndarray]:
     """(n, positions, channels) float32, PORTION photos at a time."""
     flat = features.reshape(len(features), -1, features.shape[-1])
     for start in range(0, len(flat), PORTION):
-        yield flat[start : start + PORTION].astype(np.float32)
+        yield flat[start : start + PORTION].astype(np.float32, copy=False)
 
 
 def _positions(portion: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
