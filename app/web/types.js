@@ -21,6 +21,7 @@
  * @property {string} stage
  * @property {string} kind
  * @property {number[]} shape
+ * @property {number} min
  * @property {ChannelAnswer[]} channels the strongest channels, the strongest first
  */
 

@@ -170,11 +170,48 @@ def test_the_layers_inside_a_block_can_be_opened(page_with_cat):
     expect(page_with_cat.locator('#ribbon [data-stage="block2"]')).to_have_attribute("aria-current", "step")
 
 
+def test_the_filter_slides_by_its_stride_and_the_sum_follows(tutorial, url):
+    tutorial.get_by_role("button", name="To the start").click()
+    expect(tutorial.locator("#readout")).to_contain_text("row 0, column 0")
+    seen = tutorial.evaluate(
+        """() => {
+          const units = [];
+          const note = () => {
+            const unit = document.querySelector("#sum h4")?.textContent;
+            const left = document.querySelector(".on-before svg rect.outline").getAttribute("x");
+            if (unit !== units.at(-1)?.[0]) units.push([unit, Number(left)]);
+          };
+          return new Promise((resolve) => {
+            new MutationObserver(() => (note(), units.length > 5 && resolve(units))).observe(document.querySelector("#sum"), {
+              childList: true,
+            });
+            document.querySelector("[data-play]").click();
+          });
+        }"""
+    )
+    for column, (heading, left) in enumerate(seen, seen[0][1] + 1):
+        computed = ask(url, "explain/unit", network="tutorial", stage="block1_conv", row=0, column=column, channel=3)
+        shown = float(heading.split("behind ")[1].split(":")[0].replace("−", "-"))
+        assert f"row 0, column {column} of" in heading
+        assert shown == pytest.approx(computed["computed"], rel=1e-3)
+        assert left == column - 1, "the window is where the sum is"
+
+
+def test_the_sum_follows_the_pointer_and_returns_to_the_chosen_unit(tutorial):
+    tutorial.locator(".surface").scroll_into_view_if_needed()
+    box = tutorial.locator(".surface").bounding_box()
+    tutorial.mouse.move(box["x"] + box["width"] * 0.605, box["y"] + box["height"] * 0.305)
+    expect(tutorial.locator("#sum h4")).to_contain_text("row 30, column 60")
+    tutorial.mouse.move(box["x"] - 30, box["y"])
+    expect(tutorial.locator("#sum h4")).to_contain_text("row 12, column 7")
+    assert "row=12&column=7" in tutorial.url
+
+
 def test_the_filter_slides_pauses_and_steps(tutorial):
     tutorial.get_by_role("button", name="To the start").click()
     expect(tutorial.locator("#readout")).to_contain_text("row 0, column 0")
     tutorial.get_by_role("button", name="Slide the filter").click()
-    expect(tutorial.locator("#readout")).to_contain_text(re.compile("row 8, "), timeout=15_000)
+    expect(tutorial.locator("#readout")).to_contain_text(re.compile("column 4:"), timeout=15_000)
     assert tutorial.locator(".veil").get_attribute("d") != "", "what the filter has not come to is veiled"
     tutorial.get_by_role("button", name="Pause").click()
     at = tutorial.locator("#readout").inner_text()

@@ -11,7 +11,9 @@ import { kind, mainClass, shortVerdict } from "../basics/words.js";
 
 const INPUT_PIXELS = 112; // longer side of the network's input on the page; every other picture is drawn in proportion
 
-const DRAWN = "Pictures are drawn to scale: watch them shrink along the way.";
+const SPECK = 28; // pixels: smaller pictures are also shown through a loupe
+
+const DRAWN = "Pictures are drawn to scale: watch them shrink along the way; a round loupe enlarges the smallest.";
 const NOT_DRAWN = "This network makes no pictures of it: it lays all its numbers side by side in one row.";
 
 /**
@@ -68,27 +70,22 @@ function card(stage, map, answer, scale, onOpen) {
   const result = `${percent(answer.probabilities[main])} ${shortVerdict(main)}`;
   const strongest = channels.map((channel) => channel.index).join(", ");
   const many = plural(stage.shape[stage.shape.length - 1], isPicture ? "channel" : "number");
-  const summary = isLast ? result : `${many}, strongest: ${strongest}`;
+  const summary = isLast ? "" : `${many}, strongest: ${strongest}`;
   const thumbnails = channels.map((channel) => el("img", { src: channel.thumbnail, alt: "" }));
   return el(
     "li",
-    {},
+    { class: (map?.min ?? 0) < 0 ? "of-both-signs" : null },
     el(
       "button",
-      {
-        type: "button",
-        class: "card",
-        "data-stage": stage.name,
-        "aria-label": `${stage.name}: ${kind(stage)}, ${size(stage.shape)}; ${summary}`,
-        onclick: () => onOpen(stage.name),
-      },
-      el("div", { class: "scale" }, isPicture ? pile(stage, channels[0]?.thumbnail, scale) : column(thumbnails)),
+      { type: "button", class: "card", "data-stage": stage.name, onclick: () => onOpen(stage.name) },
+      el("div", { class: "scale pixelated" }, isPicture ? pile(stage, channels[0]?.thumbnail, scale) : column(thumbnails)),
       el("span", { class: "kind" }, kind(stage)),
       el("span", { class: "name" }, stage.name),
       el("span", { class: "size" }, size(stage.shape)),
       isLast
         ? el("span", { class: "end" }, result)
-        : el("div", { class: "thumbs" }, ...thumbnails.map((image) => image.cloneNode())),
+        : el("div", { class: "thumbs pixelated" }, ...thumbnails.map((image) => image.cloneNode())),
+      el("span", { class: "spoken" }, summary),
     ),
   );
 }
@@ -107,7 +104,9 @@ function pile(stage, picture, scale) {
     (_, i) => `${i + 1}px ${-i - 1}px 0 ${i % 2 ? "var(--edge)" : "var(--paper)"}`,
   );
   const style = { ...scale(stage.shape), "box-shadow": edges.join(", ") || "none" };
-  return el("div", { class: "face", style }, el("img", { src: picture, alt: "" }));
+  const face = el("div", { class: "face", style }, el("img", { src: picture, alt: "" }));
+  const isSpeck = Number.parseFloat(style.width) < SPECK;
+  return isSpeck ? [face, el("div", { class: "loupe" }, el("img", { src: picture, alt: "" }))] : face;
 }
 
 /**

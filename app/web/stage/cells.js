@@ -8,6 +8,8 @@ import { colour, css, ink } from "../basics/palette.js";
 /** @import { BoxAnswer, ScaleAnswer } from "../types.js" */
 /** @import { Cells } from "./units.js" */
 
+const NARROW = 500; // pixels: on a phone, cells show three digits, so that patch and weights fit side by side
+
 /** @typedef {[what: string, value: number, part: string]} Line `part` is the value's name in the API's answer */
 
 /**
@@ -28,6 +30,7 @@ import { colour, css, ink } from "../basics/palette.js";
  */
 export function cells(block, channel, { caption, scale, part, isPadding = () => false, isChosen = () => false }) {
   const small = block.length > 5;
+  const digits = small ? 2 : innerWidth < NARROW ? 3 : 4;
   const rows = block.map((line, row) =>
     el(
       "tr",
@@ -44,7 +47,7 @@ export function cells(block, channel, { caption, scale, part, isPadding = () => 
             title: padding ? "padding: outside the picture, counted as 0" : number(value),
             style: padding ? {} : { background: css(rgb), color: ink(rgb) },
           },
-          padding ? "0" : number(small ? Number(value.toPrecision(2)) : value),
+          padding ? "0" : number(Number(value.toPrecision(digits))),
         );
       }),
     ),

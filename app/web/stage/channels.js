@@ -38,19 +38,16 @@ export function legend(scale) {
  * @param {OnOpen} onOpen
  */
 export function grid({ sheet, channels, shape, scale }, chosen, onOpen) {
-  const noun = shape.length === 3 ? "channel" : "number";
+  const noun = shape.length === 3 ? "channel" : "unit";
   const picker = el("input", { type: "number", min: 0, max: channels.length - 1, value: chosen, required: true });
   picker.addEventListener("change", () => picker.reportValidity() && onOpen(picker.valueAsNumber));
-  const head = el(
-    "div",
-    { class: "channels-head" },
-    el("label", {}, `${noun} `, picker, ` of 0 to ${count(channels.length - 1)}`),
-    legend(scale),
-  );
+  const only = el("span", {}, `one ${noun}`);
+  const many = el("label", {}, `${noun} `, picker, ` from 0 to ${count(channels.length - 1)}`);
+  const head = el("div", { class: "channels-head" }, channels.length > 1 ? many : only, legend(scale));
   if (!sheet) return el("div", { class: "channels" }, head);
   const isLarge = channels.length > MAX_BUTTONS;
   const cells = isLarge ? asPicture(sheet, channels.length, onOpen) : asButtons(sheet, channels, chosen, noun, onOpen);
-  return el("div", { class: "channels" }, head, cells);
+  return el("div", { class: scale.bottom < 0 ? "channels of-both-signs" : "channels" }, head, cells);
 }
 
 /**
@@ -140,14 +137,15 @@ function moveFocus(event, buttons) {
  * @param {OnOpen} onOpen
  */
 function asPicture(sheet, many, onOpen) {
-  const image = el("img", { src: sheet.picture, alt: `All ${count(many)} numbers, one square each`, class: "wall" });
+  const image = el("img", { src: sheet.picture, alt: `All ${count(many)} units, one square each`, class: "wall" });
   image.addEventListener("click", (event) => {
     const column = Math.floor((event.offsetX / image.clientWidth) * sheet.columns);
     const rows = Math.ceil(many / sheet.columns);
     const index = Math.floor((event.offsetY / image.clientHeight) * rows) * sheet.columns + column;
     if (index >= 0 && index < many) onOpen(index);
   });
-  return el("div", { class: "cells" }, image);
+  const label = `All ${count(many)} units as one picture`;
+  return el("div", { class: "cells", role: "group", "aria-label": label, tabindex: 0 }, image);
 }
 
 /**

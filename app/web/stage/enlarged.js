@@ -10,12 +10,13 @@ import { channel as channelName } from "../basics/words.js";
 import { framed, outline, overlay, seen } from "./outline.js";
 import { Slide } from "./slide.js";
 
-/** @import { PlaneAnswer, Photo, StageAnswer, StageExplanation, UnitPosition } from "../types.js" */
+/** @import { PlaneAnswer, Photo, ScaleAnswer, StageAnswer, StageExplanation, UnitPosition } from "../types.js" */
 
 /**
  * @typedef {object} EnlargedContext
  * @property {Photo} photo
  * @property {StageAnswer} layer
+ * @property {ScaleAnswer} scale the stage's colours
  * @property {number[]} photoShape shape of the network's input
  * @property {number[]} inputShape shape of the stage that the layer reads
  */
@@ -23,8 +24,10 @@ import { Slide } from "./slide.js";
 /**
  * @typedef {object} EnlargedListeners
  * @property {() => UnitPosition} at the chosen unit
- * @property {(unit: UnitPosition) => void} move the sliding filter comes to a unit
+ * @property {(unit: UnitPosition) => Promise<void>} move the sliding filter comes to a unit
+ * @property {(unit: UnitPosition) => void} look a unit is looked at
  * @property {(unit: UnitPosition, options?: { delay?: number, touched?: boolean }) => void} choose a unit is chosen
+ * @property {(error: unknown) => void} trouble
  */
 
 export class Enlarged {
@@ -48,26 +51,30 @@ export class Enlarged {
     this.crosshair = svg("path", { class: "crosshair" });
     this.onThis.prepend(this.veil, this.crosshair);
     this.readout = el("p", { class: "readout", id: "readout" });
+    /** @type {UnitPosition | null} */
+    this.looked = null;
     this.inputImage = el("img", { alt: "", class: "pixels" });
     this.inputCaption = el("span", {}, input);
     this.filter = el("figure", { class: "filter", hidden: true });
     this.surface = this.makeSurface(plane);
-    this.slide = new Slide(layer.shape, { at: on.at, move: on.move, rest: () => on.choose(on.at(), { delay: 0 }) });
+    const { at, move, trouble } = on;
+    this.slide = new Slide(layer.shape, { at, move, trouble, rest: () => on.choose(at(), { delay: 0 }) });
     const { photo } = context;
     const onPhoto = el("div", { class: "held", style: framed(photo) }, el("img", { src: photo.url, alt: "" }), this.onPhoto);
+    const hasInput = input !== "image" || layer.kernel;
     this.root = el(
       "div",
-      { class: "enlarged" },
+      { class: hasInput ? "enlarged" : "enlarged without-input" },
       el(
         "div",
-        { class: "figures" },
-        el("div", { class: "aside" }, figure("on-photo", onPhoto, "on your photo"), this.filter),
-        input === "image" && !layer.kernel
-          ? null
-          : figure("on-before", el("div", { class: "held", ...aspect }, this.inputImage, this.onInput), this.inputCaption),
-        figure("on-this", el("div", { class: "held", ...aspect }, this.surface), `${layer.name}, channel ${plane.index}`),
+        { class: "pinned" },
+        el("div", { class: "playing" }, this.slide.controls, this.readout),
+        figure("on-photo", onPhoto, "on your photo"),
+        hasInput &&
+          figure("on-before", el("div", { class: "held", ...aspect }, this.inputImage, this.onInput), this.inputCaption),
       ),
-      el("div", { class: "playing" }, this.slide.controls, this.readout),
+      figure("on-this", el("div", { class: "held", ...aspect }, this.surface), `${layer.name}, channel ${plane.index}`),
+      this.filter,
     );
   }
 
@@ -83,12 +90,12 @@ export class Enlarged {
         "aria-label": `${this.context.layer.name}, channel ${plane.index}, enlarged. ${keys}`,
         "aria-describedby": "readout",
         "data-focus": "surface",
-        onpointermove: (event) => event.pointerType !== "touch" && this.show(this.under(event)),
-        onpointerleave: () => this.show(this.on.at()),
+        onpointermove: (event) => event.pointerType !== "touch" && !this.slide.playing && this.look(this.under(event)),
+        onpointerleave: (event) => event.pointerType !== "touch" && !this.slide.playing && this.look(this.on.at()),
         onclick: (event) => this.on.choose(this.under(event), { delay: 0, touched: event.pointerType === "touch" }),
         onkeydown: (event) => this.key(event),
       },
-      el("img", { src: plane.picture, alt: "", class: "pixels" }),
+      el("img", { src: plane.picture, alt: "", class: signed("pixels", this.context.scale) }),
       this.onThis,
     );
   }
@@ -109,11 +116,23 @@ export class Enlarged {
   }
 
   /**
+   * The pointer is on a unit: outline what it sees now, show its sum once the pointer rests.
+   *
+   * @param {UnitPosition} unit
+   */
+  look(unit) {
+    if (unit.row === this.looked?.row && unit.column === this.looked.column) return;
+    this.show(unit);
+    this.on.look(unit);
+  }
+
+  /**
    * Outline what a unit sees on all three pictures, and show its value.
    *
    * @param {UnitPosition} unit
    */
   show({ row, column }) {
+    this.looked = { row, column };
     const { layer, photoShape } = this.context;
     const [rows, columns] = layer.shape;
     this.crosshair.setAttribute("d", `M0 ${row + 0.5}H${columns}M${column + 0.5} 0V${rows}`);
@@ -166,7 +185,8 @@ export class Enlarged {
    * @param {StageExplanation} explained
    * @param {number} channel
    */
-  showInput({ stage, shape, picture, plane }, channel) {
+  showInput({ stage, shape, picture, plane, scale }, channel) {
+    this.inputImage.className = signed("pixels", scale);
     this.inputImage.src = picture ?? plane?.picture ?? "";
     this.inputCaption.textContent =
       stage === "image" ? `the photo as the network gets it, ${size(shape)}` : `${stage}, ${channelName(stage, channel)}`;
@@ -186,11 +206,19 @@ export class Enlarged {
     const text = inputs > 1 ? `${count(inputs)} × ${weights}, one square for each input channel` : weights;
     this.filter.hidden = false;
     this.filter.replaceChildren(
-      el("img", { src: url, alt: `The weights of filter ${channel}` }),
+      el("img", { src: url, alt: `The weights of filter ${channel}`, class: "signed" }),
       el("figcaption", {}, `filter ${channel}: ${text}`),
     );
   }
 }
+
+/**
+ * The class of a picture: one of both signs is white at zero, which is turned dark where the page is dark.
+ *
+ * @param {string} name
+ * @param {ScaleAnswer} scale
+ */
+const signed = (name, { bottom }) => (bottom < 0 ? `${name} signed` : name);
 
 /**
  * @param {number} index

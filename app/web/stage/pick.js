@@ -1,7 +1,11 @@
 /** What a stage shows first: the channel that stands out, the unit with the largest value. */
 // @ts-check
 
-/** @import { ChannelAnswer, Position, UnitPosition } from "../types.js" */
+import { seen } from "./outline.js";
+
+/** @import { BoxAnswer, ChannelAnswer, Position, StageAnswer, UnitPosition } from "../types.js" */
+
+const NEARLY = 0.9; // of the largest share of a receptive field that lies inside the photo
 
 /**
  * float32 numbers from base64.
@@ -36,28 +40,41 @@ export function standout(strongest = []) {
 }
 
 /**
- * The position of the largest value; of several, the one nearest the middle. Units at the border, whose filters also cover
- * padding, count only where a picture is too small to have others.
+ * The position of the largest value; of several, the one nearest the middle. Only units count whose receptive field lies inside
+ * the photo, because numbers at the edge are often large only for the zeros beyond it. In deep stages no unit's does: there all
+ * units count that see nearly as much of the photo as any.
  *
  * @param {Float32Array} values
- * @param {number[]} shape
+ * @param {StageAnswer} layer
+ * @param {number[]} photoShape
  * @returns {UnitPosition}
  */
-export function largest(values, [height, width]) {
-  const border = Math.min(height, width) >= 5 ? 1 : 0;
+export function largest(values, { shape, receptive_field: field }, photoShape) {
+  const [height, width] = shape;
   /** @param {number} index */
-  const isInner = (index) => {
-    const [row, column] = [Math.floor(index / width), index % width];
-    return row >= border && column >= border && row < height - border && column < width - border;
-  };
+  const at = (index) => ({ row: Math.floor(index / width), column: index % width });
+  const shares = Array.from(values, (_, index) => inside(seen(field, at(index).row, at(index).column), photoShape));
+  const most = shares.reduce((best, one) => Math.max(best, one), 0);
+  const enough = most === 1 ? 1 : most * NEARLY;
   /** @param {number} index */
-  const fromMiddle = (index) => Math.hypot(Math.floor(index / width) - (height - 1) / 2, (index % width) - (width - 1) / 2);
+  const fromMiddle = (index) => Math.hypot(at(index).row - (height - 1) / 2, at(index).column - (width - 1) / 2);
   /**
    * @param {number} one
    * @param {number} best
    */
   const isBetter = (one, best) =>
-    !isInner(best) || values[one] > values[best] || (values[one] === values[best] && fromMiddle(one) < fromMiddle(best));
-  const index = values.reduce((best, _, one) => (isInner(one) && isBetter(one, best) ? one : best), 0);
-  return { row: Math.floor(index / width), column: index % width };
+    best < 0 || values[one] > values[best] || (values[one] === values[best] && fromMiddle(one) < fromMiddle(best));
+  return at(values.reduce((best, _, one) => (shares[one] >= enough && isBetter(one, best) ? one : best), -1));
+}
+
+/**
+ * The share of a box that lies inside a picture, 0..1.
+ *
+ * @param {BoxAnswer} box
+ * @param {number[]} shape
+ */
+function inside({ top, left, bottom, right }, [height, width]) {
+  const rows = Math.min(height, bottom) - Math.max(0, top);
+  const columns = Math.min(width, right) - Math.max(0, left);
+  return (Math.max(0, rows) * Math.max(0, columns)) / ((bottom - top) * (right - left));
 }

@@ -2,20 +2,20 @@
 // @ts-check
 
 import * as api from "../api.js";
-import { $, el, find, speak } from "../basics/dom.js";
-import { number } from "../basics/format.js";
+import { $, el } from "../basics/dom.js";
 import * as channels from "./channels.js";
 import { Enlarged } from "./enlarged.js";
 import { head } from "./head.js";
 import { decode, largest, standout, within } from "./pick.js";
-import * as sum from "./sum.js";
+import { Workings } from "./workings.js";
 
 /** @import { Query } from "../api.js" */
-/** @import { Position, ScaleAnswer, StageAnswer, StageContext, StageExplanation, StageListeners } from "../types.js" */
+/** @import { Position, StageAnswer, StageContext, StageExplanation, StageListeners } from "../types.js" */
 /** @import { UnitPosition } from "../types.js" */
-/** @import { Unit } from "./units.js" */
 
 const DELAY = 180; // milliseconds the crosshair has to rest before its sum is asked for
+const SUM_HEAD = 160; // pixels of the sum that have to be seen to see what it says
+const START = { row: 0, column: 0 };
 
 /** The view of one photo's stages. */
 export class StageView {
@@ -29,18 +29,15 @@ export class StageView {
     this.root = $("stage");
     this.near = el("div", { class: "near" });
     this.grid = el("div");
-    this.sum = el("div");
     this.opening = new AbortController();
-    this.working = new AbortController();
     this.channel = 0;
     /** @type {UnitPosition} */
-    this.unit = { row: 0, column: 0 };
+    this.unit = START;
+    this.workings = new Workings(this, context.detail.stages[0], 0); // of no unit yet
     /** @type {StageAnswer | undefined} */
     this.layer = undefined;
     /** @type {Enlarged | null} null: the stage is no picture */
     this.enlarged = null;
-    /** @type {ScaleAnswer | null} */
-    this.inputScale = null;
     /** @type {string | null} */
     this.filterPicture = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -115,7 +112,6 @@ export class StageView {
     this.enlarged?.slide.pause();
     this.enlarged = null;
     clearTimeout(this.resting);
-    this.inputScale = null;
     this.releaseFilter();
     this.root.replaceChildren();
   }
@@ -207,31 +203,35 @@ export class StageView {
    */
   async enlarge(layer, explained, position) {
     const { photo, detail } = this.context;
-    const { plane } = explained;
+    const { plane, scale } = explained;
     if (!plane?.values) throw new TypeError(`The answer about ${layer.name} has no values.`);
     const isFlat = layer.shape.length !== 3;
     const values = decode(plane.values);
     this.channel = plane.index;
-    this.unit = isFlat ? { row: 0, column: 0 } : (within(position, layer.shape) ?? largest(values, layer.shape));
-    this.sum = el("div", { class: "sum", id: "sum" });
+    this.unit = isFlat ? START : (within(position, layer.shape) ?? largest(values, layer, detail.input_shape));
+    this.workings.restart();
+    this.workings = new Workings(this, layer, this.channel);
     const inputShape = this.shapeOf(layer.inputs[0]);
-    const context = { photo, layer, inputShape, photoShape: detail.input_shape };
+    const context = { photo, layer, scale, inputShape, photoShape: detail.input_shape };
     this.enlarged = isFlat
       ? null
       : new Enlarged(plane, values, context, {
           at: () => this.unit,
           move: (unit) => this.slideTo(unit),
+          look: (unit) => this.rest(unit),
           choose: (unit, options) => this.pin(layer, unit, options),
+          trouble: this.on.trouble,
         });
-    this.near.replaceChildren(...(this.enlarged ? [this.enlarged.root, this.sum] : [this.sum]));
+    const sum = this.workings.root;
+    this.near.replaceChildren(...(this.enlarged ? [this.enlarged.root, sum] : [sum]));
     this.enlarged?.show(this.unit);
     this.on.move({ stage: layer.name, channel: this.channel, ...this.unit }, false);
-    await Promise.all([this.workOut(layer), this.fetchFilter(layer)]);
+    await Promise.all([this.workOut(this.unit), this.fetchFilter(layer)]);
   }
 
   /**
-   * Choose a unit. Its sum is worked out after `delay` milliseconds, unless another is chosen; on a touch screen it is then
-   * scrolled into view.
+   * Choose a unit. Its sum is worked out after `delay` milliseconds, unless another is chosen. On a touch screen the page then
+   * scrolls as far as it takes to see the pictures and the sum at once.
    *
    * @param {StageAnswer} layer
    * @param {UnitPosition} unit
@@ -243,87 +243,44 @@ export class StageView {
     this.enlarged?.unveil();
     this.enlarged?.show(unit);
     this.on.move({ stage: layer.name, channel: this.channel, ...unit }, false);
-    clearTimeout(this.resting);
-    this.resting = setTimeout(async () => {
-      try {
-        await this.workOut(layer);
-        if (touched) this.sum.scrollIntoView({ block: "nearest" });
-      } catch (error) {
-        this.on.trouble(error);
-      }
-    }, delay);
+    const isHidden = this.workings.root.getBoundingClientRect().top > innerHeight - SUM_HEAD;
+    if (touched && isHidden) this.near.scrollIntoView({ block: "start" });
+    this.rest(unit, { delay, aloud: true });
   }
 
-  /** @param {UnitPosition} unit */
-  slideTo(unit) {
+  /**
+   * Work out a unit's sum once it has been looked at for `delay` milliseconds.
+   *
+   * @param {UnitPosition} unit
+   * @param {{ delay?: number, aloud?: boolean }} [options]
+   */
+  rest(unit, { delay = DELAY, aloud = false } = {}) {
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.workOut(unit, { aloud }).catch(this.on.trouble), delay);
+  }
+
+  /**
+   * The sliding filter comes to a unit.
+   *
+   * @param {UnitPosition} unit
+   */
+  async slideTo(unit) {
+    clearTimeout(this.resting);
     this.unit = unit;
     this.enlarged?.show(unit);
     this.enlarged?.veilAfter(unit);
+    await this.workOut(unit);
   }
 
   /**
-   * Ask for the arithmetic of the chosen unit and show it.
+   * Show the arithmetic of a unit.
    *
-   * @param {StageAnswer} layer
+   * @param {UnitPosition} unit
+   * @param {{ aloud?: boolean }} [options]
    */
-  async workOut(layer) {
-    const { unit, channel } = this;
-    const query = { stage: layer.name, channel, row: unit.row, column: unit.column };
-    const signal = this.restartWork();
-    const explained = await this.ask("explain/unit", query, signal);
-    this.on.unit(explained);
-    await this.showSum(layer, explained, sum.strongestInput(explained), query, signal);
-    const where = this.enlarged ? `row ${unit.row}, column ${unit.column}` : `number ${channel}`;
-    speak(`${where}: worked out ${number(explained.value)}, the network computed ${number(explained.computed)}.`);
-  }
-
-  /** Abort whatever is being worked out; returns the signal of the new work. */
-  restartWork() {
-    this.working.abort();
-    this.working = new AbortController();
-    return this.working.signal;
-  }
-
-  /**
-   * @param {StageAnswer} layer
-   * @param {Unit} explained
-   * @param {number} source the input channel that is shown term by term
-   * @param {Query} query
-   * @param {AbortSignal} signal
-   */
-  async showSum(layer, explained, source, query, signal) {
-    const input = explained.inputs[explained.kind === "concatenation" ? explained.chosen : 0];
-    if (this.enlarged) await this.fetchInput(input, source, signal);
-    signal.throwIfAborted(); // another unit, or another input channel, was chosen meanwhile
-    const hadFocus = this.sum.contains(document.activeElement) && document.activeElement?.matches("[data-source]");
-    sum.show(this.sum, explained, {
-      source,
-      scale: this.enlarged ? this.inputScale : null,
-      inputShape: this.shapeOf(input),
-      origin: this.find(layer.inputs[0])?.inputs[0],
-      classes: this.context.detail.classes,
-      onSource: (other) => this.showSum(layer, explained, other, query, this.restartWork()).catch(this.on.trouble),
-    });
-    this.sum.append(this.curl("explain/unit", query));
-    if (hadFocus) find(this.sum, "[data-source]").focus({ preventScroll: true });
-  }
-
-  /**
-   * Show one channel of the input stage.
-   *
-   * @param {string} name
-   * @param {number} channel
-   * @param {AbortSignal} signal
-   */
-  async fetchInput(name, channel, signal) {
-    const key = name === "image" ? name : `${name} ${channel}`;
-    const explained =
-      this.inputs.get(key) ??
-      (await this.ask("explain/stage", { stage: name, channel, sheet: false, values: false }, signal));
-    this.inputs.set(key, explained);
-    signal.throwIfAborted();
-    this.inputScale = explained.scale;
-    this.enlarged?.showInput(explained, channel);
+  async workOut(unit, options) {
+    const explained = await this.workings.show(unit, options);
+    if (unit.row === this.unit.row && unit.column === this.unit.column) this.on.unit(explained);
   }
 
   /**

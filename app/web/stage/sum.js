@@ -43,15 +43,58 @@ export function strongestInput(unit) {
  * @param {SumOptions} options
  */
 export function show(root, unit, options) {
-  const title = el("span", { class: "quiet" }, `behind ${number(unit.computed)}: ${position(unit)}`);
+  const title = el("span", { class: "quiet" }, `behind ${number(unit.computed)}: ${position(unit, options)}`);
   const parts = arithmetic(unit, options).filter((part) => part instanceof Node);
-  root.replaceChildren(el("h4", {}, "The sum ", title), ...parts);
+  const isPair = parts.length > 1 && parts.some((part) => part instanceof Element && part.matches(".equation"));
+  root.replaceChildren(el("h4", {}, `${heading(unit)} `, title), ...(isPair ? beside(parts) : parts));
+}
+
+/**
+ * The blocks of numbers with the lines of the calculation beside them, where there is room.
+ *
+ * @param {Node[]} parts
+ */
+function beside(parts) {
+  /** @param {Node} part */
+  const isHalf = (part) => part instanceof Element && part.matches(".equation, .total");
+  const first = parts.findIndex(isHalf);
+  const before = parts.slice(0, first);
+  const after = parts.slice(first).filter((part) => !isHalf(part));
+  return [...before, el("div", { class: "worked" }, ...parts.filter(isHalf)), ...after];
 }
 
 /** @param {Unit} unit */
-function position({ stage, kind, row, column, channel }) {
-  const isPicture = !["flatten", "dense", "probabilities"].includes(kind);
-  return isPicture ? `row ${row}, column ${column} of channel ${channel}` : `number ${count(channel)} of ${stage}`;
+function heading({ kind, ...unit }) {
+  if (kind === "pooling" && "operation" in unit) return POOLINGS[unit.operation];
+  return HEADINGS[kind] ?? "The sum";
+}
+
+/** @type {Record<string, string>} */
+const POOLINGS = { max: "The maximum", average: "The mean", log_mean_exp: "The evidence combined" };
+
+/** @type {Record<string, string>} where there is nothing to add up */
+const HEADINGS = {
+  relu: "The ReLU",
+  activation: "The function",
+  rescaling: "The rescaling",
+  multiplication: "The product",
+  flatten: "The origin",
+  padding: "The origin",
+  cropping: "The origin",
+  concatenation: "The origin",
+  resizing: "The mean",
+  normalization: "The normalization",
+  probabilities: "The softmax",
+};
+
+/**
+ * @param {Unit} unit
+ * @param {SumOptions} options
+ */
+function position({ stage, kind, row, column, channel }, { classes }) {
+  if (kind === "probabilities") return `the probability of ${label(classes[channel])}`;
+  const isPicture = !["flatten", "dense"].includes(kind);
+  return isPicture ? `row ${row}, column ${column} of channel ${channel}` : `unit ${count(channel)} of ${stage}`;
 }
 
 /**
@@ -244,7 +287,7 @@ function dense(unit, { origin }, verdict) {
  * @param {string | undefined} origin
  */
 function origins({ index, row, column, channel }, origin) {
-  return row === null ? `number ${count(index)}` : `row ${row}, column ${column}, ${channelName(origin, channel)}`;
+  return row === null ? `unit ${count(index)}` : `row ${row}, column ${column}, ${channelName(origin, channel)}`;
 }
 
 /**
