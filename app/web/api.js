@@ -62,7 +62,14 @@ export const networks = async () => (await request("models", {}, {})).json();
  * @param {AbortSignal} signal
  * @returns {Promise<NetworkDetail>}
  */
-export const network = async (name, signal) => (await request(`models/${name}`, {}, { signal })).json();
+export async function network(name, signal) {
+  const detail = details.get(name) ?? (await (await request(`models/${name}`, {}, { signal })).json());
+  details.set(name, detail);
+  return detail;
+}
+
+/** @type {Map<string, NetworkDetail>} asked for once */
+const details = new Map();
 
 /**
  * POST the photo, or what the network saw of it if that is known and smaller, and return the JSON answer.

@@ -7,16 +7,20 @@ import * as ribbon from "./acts/ribbon.js";
 import * as address from "./address.js";
 import * as api from "./api.js";
 import { $, fade, find } from "./basics/dom.js";
+import { networkName } from "./basics/words.js";
 import { showMessage, showTrouble } from "./message.js";
-import { listen } from "./photo.js";
+import { listen, savesData } from "./photo.js";
 import * as replay from "./replay.js";
 import { StageView } from "./stage/stage.js";
-import { answerOf, uploaded } from "./upload.js";
+import { openWalk, takeAway } from "./takeaway.js";
+import { answerOf, standIn, uploaded } from "./upload.js";
 
 /** @import { Expected, Guises, NetworkDetail, Networks, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
 /** @import { Unit } from "./stage/units.js" */
 
 const OPACITY = 0.8;
+const CHELSEA = "fc898c685c70f36d349c985193d1121103966bad43aa69cb3d7114cb0430150f"; // walked before any photo is chosen
+const WRONG_FILE = [413, 415, 422]; // what the service says of a file that it cannot answer
 
 /** @typedef {{ predict?: Prediction, unit?: Unit | null, guises?: Guises }} Answers the newest of each */
 
@@ -24,8 +28,6 @@ const state = {
   /** @type {Networks} */
   models: { default: "", networks: [] },
   isReady: false, // whether the list of networks has arrived
-  /** @type {Map<string, NetworkDetail>} */
-  details: new Map(),
   /** @type {Position} */
   position: address.read(),
   /** @type {Photo | null} */
@@ -36,13 +38,15 @@ const state = {
   follow: false, // whether the position came with a link or a walk, so that the page scrolls to it
   /** @type {Answers} */
   answers: {},
+  /** @type {{ photo: Photo, position: Position } | null} the last that was answered, until the next one is */
+  answered: null,
   asking: new AbortController(), // aborts every request about the previous photo and network
   /** @type {StageView | null} */
   view: null,
 };
 
 const chooser = $("network", HTMLSelectElement);
-const openSample = listen({ onPhoto: setPhoto, onWalk: openWalk, onTrouble: showMessage });
+const openSample = listen({ onPhoto: setPhoto, onWalk: openAgain, onTrouble: showMessage });
 
 start();
 
@@ -56,11 +60,14 @@ async function start() {
   }
   showMessage("");
   const names = networks();
-  const options = names.map((name) => new Option(name === state.models.default ? `${name} (default)` : name, name));
+  const options = names.map(
+    (name) => new Option(networkName(name) === name ? name : `${networkName(name)} (${name})`, name),
+  );
   chooser.replaceChildren(...options);
   $("served").textContent = `Networks served here: ${names.join(", ")}.`;
   arrive();
   if (state.photo) ask();
+  else if (!state.expected && !savesData()) openSample(CHELSEA);
 }
 
 const networks = () => state.models.networks.map(({ network }) => network);
@@ -82,8 +89,8 @@ function arrive() {
 
 /** @param {PickedPhoto} picked */
 function setPhoto({ file, name }) {
-  state.photo?.leaving.abort();
-  if (state.photo) URL.revokeObjectURL(state.photo.objectUrl);
+  if (state.answers.predict && state.photo) state.answered = { photo: state.photo, position: { ...state.position } };
+  else if (state.photo) forget(state.photo);
   if (!state.expected && state.photo) Object.assign(state.position, { channel: null, row: null, column: null });
   const objectUrl = URL.createObjectURL(file);
   const leaving = new AbortController();
@@ -100,6 +107,32 @@ function setPhoto({ file, name }) {
     leaving,
   };
   if (state.isReady) ask();
+}
+
+/**
+ * Free what a photo holds, and stop its upload.
+ *
+ * @param {Photo} photo
+ */
+function forget(photo) {
+  photo.leaving.abort();
+  URL.revokeObjectURL(photo.objectUrl);
+}
+
+/**
+ * The file is no photo that can be answered: return to the one that was, if there is one, and say what the file is.
+ *
+ * @param {{ photo: Photo, position: Position }} answered
+ * @param {Photo} wrong
+ * @param {Error} error
+ */
+async function returnTo({ photo, position }, wrong, { message }) {
+  forget(wrong);
+  Object.assign(state, { photo, position, answered: null });
+  chooser.value = position.network ?? state.models.default;
+  address.write(position, { newEntry: false });
+  await ask();
+  showMessage(`${wrong.name}: ${message} The answer is still about ${photo.name}.`);
 }
 
 /** Ask everything about the photo anew: the answer first, then the ribbon, the open stage and the guises. */
@@ -124,6 +157,11 @@ async function ask() {
     await showGuises(photo, signal);
   } catch (error) {
     if (api.superseded(error)) return;
+    const { answered } = state;
+    if (answered && !state.answers.predict && error instanceof api.Refusal && WRONG_FILE.includes(error.status)) {
+      returnTo(answered, photo, error);
+      return;
+    }
     if (!state.answers.predict) answer.fail();
     if (!state.view) $("walk").hidden = true;
     if (!photo.guises) $("why").hidden = true;
@@ -138,14 +176,17 @@ async function ask() {
  */
 async function showAnswer(photo, network, signal) {
   const query = { network, feature_maps: "none", heatmap: "true" };
-  const [first, detail] = await Promise.all([answerOf(photo, query, signal), detailOf(network, signal)]);
+  const [first, detail] = await Promise.all([answerOf(photo, query, signal), api.network(network, signal)]);
   state.answers.predict = first;
+  if (state.answered && state.answered.photo !== photo) forget(state.answered.photo);
+  state.answered = null;
   Object.assign(photo, { width: first.image.width, height: first.image.height });
   answer.show(first, { view: state, band: detail.unsure });
   find($("curl-predict"), "code").textContent = api.curl("predict", query, photo);
   if (state.expected) showMessage(replay.compare(state.expected, first), "notice");
   state.expected = null;
-  if ($("picture").classList.contains("unshown") || first.image.animated) await standIn(photo, first, network, signal);
+  if ($("picture").classList.contains("unshown") || first.image.animated)
+    answer.standIn(await standIn(photo, network, signal), first.image);
   showTools(true);
   return detail;
 }
@@ -188,31 +229,6 @@ async function showGuises(photo, signal) {
 function showTools(isAnswered) {
   $("curl-predict").hidden = !isAnswered;
   find(document, ".walk-tools").hidden = !isAnswered;
-}
-
-/**
- * @param {string} network
- * @param {AbortSignal} signal
- */
-async function detailOf(network, signal) {
-  const detail = state.details.get(network) ?? (await api.network(network, signal));
-  state.details.set(network, detail);
-  return detail;
-}
-
-/**
- * Browsers do not show TIFF, and animations move: the network's input picture stands in for such photos.
- *
- * @param {Photo} photo
- * @param {Prediction} prediction
- * @param {string} network
- * @param {AbortSignal} signal
- */
-async function standIn(photo, { image }, network, signal) {
-  const query = { network, stage: "image", sheet: false, values: false };
-  const { picture } = await api.post("explain/stage", query, photo, signal);
-  photo.url = picture ?? photo.url;
-  answer.standIn(photo.url, image);
 }
 
 /** @param {NetworkDetail} detail */
@@ -264,11 +280,7 @@ async function showStage(name, block) {
 function stepStage(by) {
   const { view } = state;
   if (!view?.layer) return;
-  const { detail } = view.context;
-  const open = view.layer.name;
-  const stages = detail.stages.map((stage) => stage.name);
-  const names = stages.includes(open) ? stages : ribbon.inOrder(detail).map((stage) => stage.name);
-  const next = names[names.indexOf(open) + by];
+  const next = ribbon.neighbour(view.context.detail, view.layer.name, by);
   if (next) openStage(next);
 }
 
@@ -289,53 +301,17 @@ function rememberUnit(unit) {
   state.answers.unit = unit;
 }
 
-/**
- * Replay a downloaded walk: its network, its position, and its photo if it is inside, or else once it is dropped.
- *
- * @param {PickedPhoto} file
- */
-async function openWalk(file) {
+/** @param {PickedPhoto} file a downloaded walk */
+async function openAgain(file) {
   try {
-    const walk = await replay.read(file);
-    const { photo, place } = walk;
-    const { network } = walk.model;
-    if (!state.isReady) throw new Error("The list of networks has not arrived yet. Try again in a moment.");
-    if (!networks().includes(network)) throw new Error(`This walk uses the network ${network}, which is not served here.`);
-    const inside = await replay.photoOf(walk);
-    state.expected = replay.expectedOf(walk);
-    state.position = { ...place, network };
-    state.opacity = walk.settings.opacity ?? OPACITY;
-    state.follow = Boolean(place.stage);
-    chooser.value = network;
-    address.write(state.position, { newEntry: true });
-    if (inside) setPhoto(inside);
-    else if (!openSample(photo.sha256)) {
-      const what = `${photo.name}, ${photo.width} × ${photo.height} (SHA-256 ${photo.sha256.slice(0, 12)}…)`;
-      showMessage(`This walk is of ${what}. Drop that photo here to replay it.`, "notice");
-    }
+    const { expected, position, opacity, photo, ask: wanted } = await openWalk(file, state.isReady ? networks() : null);
+    Object.assign(state, { expected, position, opacity: opacity ?? OPACITY, follow: Boolean(position.stage) });
+    chooser.value = position.network ?? "";
+    address.write(position, { newEntry: true });
+    if (photo) setPhoto(photo);
+    else if (!openSample(expected.photo)) showMessage(wanted, "notice");
   } catch (error) {
     showMessage(error instanceof Error ? error.message : String(error));
-  }
-}
-
-async function download() {
-  const { photo, position, opacity, answers } = state;
-  const { predict, unit, guises } = answers;
-  if (!photo || !predict) return;
-  const withPhoto = $("with-photo", HTMLInputElement).checked;
-  await replay.save({ photo, position, opacity, predict, unit: unit ?? null, guises, withPhoto });
-}
-
-async function copyLink() {
-  if (!state.answers.predict) return;
-  const { image, model } = state.answers.predict;
-  const url = new URL(location.href);
-  url.hash = address.fragment({ ...state.position, photo: image.sha256, model: model.sha256 });
-  try {
-    await navigator.clipboard.writeText(url.href);
-    showMessage("The link is copied. Whoever opens it and drops the same photo sees this view.", "notice");
-  } catch {
-    prompt("Copy this link:", url.href);
   }
 }
 
@@ -344,8 +320,7 @@ chooser.addEventListener("change", () => {
   address.write(state.position, { newEntry: true });
   if (state.photo) ask();
 });
-$("download").addEventListener("click", () => download().catch(showTrouble));
-$("link").addEventListener("click", copyLink);
+takeAway(state);
 $("about-open").addEventListener("click", () => $("about", HTMLDialogElement).showModal());
 
 addEventListener("popstate", () => {

@@ -141,3 +141,8 @@ function samples(take, onTrouble) {
     return Boolean(button);
   };
 }
+
+/** Whether the visitor asked the browser to load little, so that nothing is sent before they choose a photo. */
+export function savesData() {
+  return "connection" in navigator && /** @type {{ saveData?: boolean }} */ (navigator.connection).saveData === true;
+}

@@ -60,6 +60,20 @@ export function uploaded(photo, network = "") {
 }
 
 /**
+ * Browsers do not show TIFF, and animations move: the network's input picture stands in for such photos. Returns its address.
+ *
+ * @param {Photo} photo
+ * @param {string} network
+ * @param {AbortSignal} signal
+ */
+export async function standIn(photo, network, signal) {
+  const query = { network, stage: "image", sheet: false, values: false };
+  const { picture } = await api.post("explain/stage", query, photo, signal);
+  photo.url = picture ?? photo.url;
+  return photo.url;
+}
+
+/**
  * A data URI as a file.
  *
  * @param {string} uri

@@ -73,11 +73,17 @@ def browser():
         chromium.close()
 
 
+SAVES_DATA = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
+"""What a browser says for visitors who asked it to load little: the page then waits for their photo."""
+
+
 @contextmanager
-def visit(browser, url: str, **options):
-    """A new page, with `elsewhere`: requests to other hosts, and `complaints`: errors of its scripts."""
+def visit(browser, url: str, greeted: bool = False, **options):
+    """A new page, empty or `greeted` by Chelsea, with `elsewhere`: requests to other hosts, and `complaints`: errors of its scripts."""
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 1000}} | options)
     page = context.new_page()
+    if not greeted:
+        page.add_init_script(SAVES_DATA)
     page.elsewhere, page.complaints = [], []
     page.on("request", lambda request: request.url.startswith((url, "data:", "blob:")) or page.elsewhere.append(request.url))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))

@@ -62,16 +62,22 @@ def test_a_broken_file_is_reported_in_a_sentence_and_the_next_photo_is_answered(
     expect(page.locator("#alert")).to_be_hidden()
 
 
-def test_a_broken_file_after_an_intact_one_leaves_nothing_of_the_intact_one(page, tmp_path):
+def test_a_wrong_file_leaves_the_answer_as_it_was_and_is_named(page, tmp_path):
     page.set_input_files("#file", CAT)
     settled(page)
-    broken = tmp_path / "notes.txt"
-    broken.write_text("no picture at all")
-    page.set_input_files("#file", broken)
-    expect(page.locator("#alert")).to_contain_text("accepted formats are JPEG")
-    for act in ("#walk", "#why"):
-        expect(page.locator(act)).to_be_hidden()
-    assert page.locator(".frame").count() == 0 or not page.locator("#picture").is_visible()
+    page.locator("#network").select_option("tutorial")
+    expect(page.locator(".probability code")).to_have_text("tutorial")
+    settled(page)
+    probability, address = value(page.locator(".probability")), page.url
+    wrong = tmp_path / "notes.txt"
+    wrong.write_text("no picture at all")
+    page.set_input_files("#file", wrong)
+    expect(page.locator("#alert")).to_contain_text("notes.txt: The file of 17 bytes is text; accepted formats are JPEG")
+    expect(page.locator("#alert")).to_contain_text("still about chelsea.jpg")
+    settled(page)
+    assert value(page.locator(".probability")) == probability
+    assert page.url == address
+    expect(page.locator(".frame .shown")).to_have_attribute("alt", "The photo chelsea.jpg")
 
 
 def test_a_format_that_browsers_do_not_show_is_shown_as_the_network_gets_it(page, tmp_path):

@@ -3,7 +3,7 @@
 
 import { $, el, find, speak } from "../basics/dom.js";
 import { number, percent } from "../basics/format.js";
-import { label, mainClass, verdict } from "../basics/words.js";
+import { label, mainClass, networkName, verdict } from "../basics/words.js";
 
 /** @import { ImageAnswer, Photo, Prediction } from "../types.js" */
 
@@ -62,6 +62,7 @@ export function show(answer, { view, band }) {
       { class: "probability", "data-value": probability },
       el("strong", {}, percent(probability)),
       ` probability of ${what}, according to `,
+      networkName(answer.model.network) === answer.model.network ? null : `${networkName(answer.model.network)}, `,
       el("code", {}, answer.model.network),
     ),
     el("div", meter, el("span", { style: { width: `${probability * 100}%` } })),

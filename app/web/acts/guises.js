@@ -3,16 +3,9 @@
 
 import { $, el } from "../basics/dom.js";
 import { count, percent, plural } from "../basics/format.js";
-import { guise, mainClass, shortVerdict } from "../basics/words.js";
+import { guise, mainClass, networkIs, networkName, shortVerdict } from "../basics/words.js";
 
 /** @import { GuiseNetworkAnswer, Guises, NetworkAnswer } from "../types.js" */
-
-/** @type {Record<string, string>} */
-const IN_PLAIN_WORDS = {
-  cat: "the best one: starts from ImageNet, looks for a cat in every part of the photo",
-  tutorial: "the chapter's CNN: five convolutions, five poolings",
-  dense: "the chapter's ordinary network: no filters, a separate weight for every number",
-};
 
 /** Say what is coming, before there is an answer. */
 export function wait() {
@@ -87,9 +80,10 @@ function lead(networks) {
 /** @param {NetworkAnswer} network */
 function heading({ network, parameters, accuracy }) {
   const measured = accuracy.pooled;
-  const plain = IN_PLAIN_WORDS[network];
+  const plain = networkIs(network);
   return [
-    el("strong", {}, network),
+    el("strong", {}, networkName(network)),
+    networkName(network) === network ? null : el("code", {}, network),
     el("span", { class: "quiet" }, plural(parameters, "parameter")),
     measured ? el("span", { class: "quiet" }, `right on ${percent(measured)} of the validation photos`) : null,
     plain ? el("span", { class: "quiet plain" }, plain) : null,

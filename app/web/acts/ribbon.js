@@ -32,12 +32,15 @@ export function draw(detail, answer, photo, onOpen) {
     height: `${(INPUT_PIXELS * height) / longer}px`,
   });
   const maps = new Map(answer.feature_maps.map((map) => [map.stage, map]));
+  const isSquare = photo.width === photo.height;
+  const [rows, columns] = detail.input_shape;
+  const shape = rows === columns ? "a square" : `${columns} × ${rows}`;
   const input = el(
     "li",
     {},
     el(
-      "div",
-      { class: "card" },
+      "button",
+      { type: "button", class: "card image", "data-stage": "image", onclick: () => onOpen("image") },
       el(
         "div",
         { class: "scale" },
@@ -46,6 +49,7 @@ export function draw(detail, answer, photo, onOpen) {
       el("span", { class: "kind" }, "your photo"),
       el("span", { class: "name" }, "image"),
       el("span", { class: "size" }, size(detail.input_shape)),
+      isSquare ? null : el("span", { class: "quiet" }, `squeezed to ${shape}`),
     ),
   );
   const cards = detail.stages.map((stage) => card(stage, maps.get(stage.name), answer, scale, onOpen));
@@ -143,6 +147,20 @@ export function mark(name, reducedMotion) {
  */
 export function inOrder(detail) {
   return detail.stages.flatMap((stage) => [...inside(detail, stage), stage]);
+}
+
+/**
+ * The name of the stage that many steps further on than the open one: of the ribbon or, inside a block, of its layers too.
+ *
+ * @param {NetworkDetail} detail
+ * @param {string} open
+ * @param {number} by
+ * @returns {string | undefined}
+ */
+export function neighbour(detail, open, by) {
+  const stages = ["image", ...detail.stages.map((stage) => stage.name)];
+  const names = stages.includes(open) ? stages : inOrder(detail).map((stage) => stage.name);
+  return names[names.indexOf(open) + by];
 }
 
 /**

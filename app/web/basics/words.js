@@ -10,6 +10,7 @@ const KINDS = {
   relu: "ReLU",
   add: "addition",
   dense: "fully connected",
+  image: "your photo",
 };
 
 /** @type {Record<string, string>} */
@@ -28,6 +29,27 @@ const VERDICTS = {
 
 /** @type {Record<string, string>} */
 const SHORT_VERDICTS = { cat: "cat", not_cat: "no cat", unsure: "unsure" };
+
+/** @type {Record<string, [name: string, what: string]>} the networks that come with Catscope, for people */
+const NETWORKS = {
+  cat: ["the expert", "starts from ImageNet and looks for a cat in every part of the photo"],
+  tutorial: ["the chapter's CNN", "five convolutions, five poolings"],
+  dense: ["an ordinary network", "no filters: a separate weight for every number"],
+};
+
+/**
+ * A network's name for people; one that was brought has only its own.
+ *
+ * @param {string} name
+ */
+export const networkName = (name) => NETWORKS[name]?.[0] ?? name;
+
+/**
+ * What a network is, in a few words; empty for one that was brought.
+ *
+ * @param {string} name
+ */
+export const networkIs = (name) => NETWORKS[name]?.[1] ?? "";
 
 /** @param {StageAnswer} stage */
 export const kind = (stage) => KINDS[stage.kind] ?? label(stage.kind);
@@ -82,6 +104,8 @@ export function sentence(stage, inputs) {
   const [high, wide] = stage.kernel ?? [1, 1];
   const window = `${high} × ${wide}`;
   switch (stage.kind) {
+    case "image":
+      return `What the network is given: the whole photo, squeezed or stretched to ${stage.shape[0]} × ${stage.shape[1]} pixels, as three channels: how red, how green and how blue each pixel is, from 0 to 255.`;
     case "rescaling":
       return "Rescales colours from 0…255 to about −1…1, a range in which networks learn more easily.";
     case "convolution": {

@@ -4,6 +4,7 @@
 import { el } from "../basics/dom.js";
 import { count, number } from "../basics/format.js";
 import { gradient } from "../basics/palette.js";
+import { channel as channelName } from "../basics/words.js";
 
 /** @import { ChannelSummary, ScaleAnswer, SheetAnswer, StageExplanation } from "../types.js" */
 
@@ -37,8 +38,10 @@ export function legend(scale) {
  * @param {number} chosen
  * @param {OnOpen} onOpen
  */
-export function grid({ sheet, channels, shape, scale }, chosen, onOpen) {
+export function grid({ stage, sheet, channels, shape, scale }, chosen, onOpen) {
   const noun = shape.length === 3 ? "channel" : "unit";
+  /** @param {number} index */
+  const nameOf = (index) => (stage === "image" ? channelName(stage, index) : `${noun} ${index}`);
   const picker = el("input", { type: "number", min: 0, max: channels.length - 1, value: chosen, required: true });
   picker.addEventListener("change", () => picker.reportValidity() && onOpen(picker.valueAsNumber));
   const only = el("span", {}, `one ${noun}`);
@@ -46,7 +49,7 @@ export function grid({ sheet, channels, shape, scale }, chosen, onOpen) {
   const head = el("div", { class: "channels-head" }, channels.length > 1 ? many : only, legend(scale));
   if (!sheet) return el("div", { class: "channels" }, head);
   const isLarge = channels.length > MAX_BUTTONS;
-  const cells = isLarge ? asPicture(sheet, channels.length, onOpen) : asButtons(sheet, channels, chosen, noun, onOpen);
+  const cells = isLarge ? asPicture(sheet, channels.length, onOpen) : asButtons(sheet, channels, chosen, nameOf, onOpen);
   return el("div", { class: scale.bottom < 0 ? "channels of-both-signs" : "channels" }, head, cells);
 }
 
@@ -54,10 +57,10 @@ export function grid({ sheet, channels, shape, scale }, chosen, onOpen) {
  * @param {SheetAnswer} sheet
  * @param {ChannelSummary[]} channels
  * @param {number} chosen
- * @param {string} noun
+ * @param {(channel: number) => string} nameOf
  * @param {OnOpen} onOpen
  */
-function asButtons(sheet, channels, chosen, noun, onOpen) {
+function asButtons(sheet, channels, chosen, nameOf, onOpen) {
   const [height, width] = sheet.cell;
   const zoom = pixels(channels.length, height) / Math.max(height, width);
   const rows = Math.ceil(channels.length / sheet.columns);
@@ -72,8 +75,8 @@ function asButtons(sheet, channels, chosen, noun, onOpen) {
       "data-channel": index,
       tabindex: index === chosen ? 0 : -1,
       "aria-pressed": String(index === chosen),
-      "aria-label": `${noun} ${index}${figures}`,
-      title: `${noun} ${index}`,
+      "aria-label": nameOf(index) + figures,
+      title: nameOf(index),
       style: {
         width: `${width * zoom}px`,
         height: `${height * zoom}px`,
@@ -84,7 +87,7 @@ function asButtons(sheet, channels, chosen, noun, onOpen) {
       onclick: () => onOpen(index),
     });
   });
-  const label = `All ${count(channels.length)} ${noun}s`;
+  const label = `All ${count(channels.length)}, from ${nameOf(0)} on`;
   return el(
     "div",
     { class: "cells", role: "group", "aria-label": label, onkeydown: (event) => moveFocus(event, buttons) },

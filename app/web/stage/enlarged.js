@@ -73,7 +73,11 @@ export class Enlarged {
         hasInput &&
           figure("on-before", el("div", { class: "held", ...aspect }, this.inputImage, this.onInput), this.inputCaption),
       ),
-      figure("on-this", el("div", { class: "held", ...aspect }, this.surface), `${layer.name}, channel ${plane.index}`),
+      figure(
+        "on-this",
+        el("div", { class: "held", ...aspect }, this.surface),
+        `${layer.name}, ${channelName(layer.name, plane.index)}`,
+      ),
       this.filter,
     );
   }

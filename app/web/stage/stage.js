@@ -10,7 +10,7 @@ import { decode, largest, standout, within } from "./pick.js";
 import { Workings } from "./workings.js";
 
 /** @import { Query } from "../api.js" */
-/** @import { Position, StageAnswer, StageContext, StageExplanation, StageListeners } from "../types.js" */
+/** @import { NetworkDetail, Position, StageAnswer, WindowAnswer, StageContext, StageExplanation, StageListeners } from "../types.js" */
 /** @import { UnitPosition } from "../types.js" */
 
 const DELAY = 180; // milliseconds the crosshair has to rest before its sum is asked for
@@ -162,7 +162,7 @@ export class StageView {
    */
   find(name) {
     const { detail } = this.context;
-    return [...detail.stages, ...detail.inner].find((one) => one.name === name);
+    return [imageOf(detail), ...detail.stages, ...detail.inner].find((one) => one.name === name);
   }
 
   /** @param {string} name */
@@ -280,6 +280,7 @@ export class StageView {
    */
   async workOut(unit, options) {
     const explained = await this.workings.show(unit, options);
+    if (!explained) return;
     if (unit.row === this.unit.row && unit.column === this.unit.column) this.on.unit(explained);
   }
 
@@ -298,6 +299,18 @@ export class StageView {
     this.filterPicture = url;
     this.enlarged?.showFilter(url, channel);
   }
+}
+
+/**
+ * The network's input as if it were a stage: it opens like one, and nothing is computed in it.
+ *
+ * @param {NetworkDetail} detail
+ * @returns {StageAnswer}
+ */
+function imageOf({ input_shape: shape }) {
+  /** @type {WindowAnswer} */
+  const one = { size: [1, 1], step: [1, 1], offset: [0, 0] };
+  return { name: "image", kind: "image", shape, inputs: ["image"], parameters: 0, window: one, receptive_field: one };
 }
 
 /** @param {number[]} shape */

@@ -50,6 +50,22 @@ export function show(root, unit, options) {
 }
 
 /**
+ * What is behind a number of the network's input: nothing but the photo.
+ *
+ * @param {HTMLElement} root
+ * @param {{ width: number, height: number }} photo
+ * @param {number[]} shape of the input
+ */
+export function showPixel(root, { width, height }, [rows, columns]) {
+  const covered = count(Math.round((width / columns) * (height / rows) * 10) / 10);
+  const isSame = width === columns && height === rows;
+  const text = isSame
+    ? "Nothing is computed: this is a colour of one pixel of the photo."
+    : `Nothing is computed yet: ${count(width)} × ${count(height)} pixels became ${columns} × ${rows}, so each of these stands for ${covered} of the photo's.`;
+  root.replaceChildren(el("h4", {}, "The pixel"), el("p", { "data-part": "computed" }, text));
+}
+
+/**
  * The blocks of numbers with the lines of the calculation beside them, where there is room.
  *
  * @param {Node[]} parts

@@ -42,6 +42,11 @@ export class Workings {
    */
   async show(unit, { aloud = false } = {}) {
     const signal = this.restart();
+    if (this.layer.name === "image") {
+      const { width, height } = this.view.context.photo;
+      sum.showPixel(this.root, { width, height }, this.layer.shape);
+      return null;
+    }
     const explained = await this.explain(unit, signal);
     await this.draw(explained, sum.strongestInput(explained), signal);
     if (aloud) {

@@ -1,0 +1,73 @@
+/** What a visitor takes away from the page and brings back: a link to the view, a downloaded walk. */
+// @ts-check
+
+import * as address from "./address.js";
+import { $ } from "./basics/dom.js";
+import { showMessage, showTrouble } from "./message.js";
+import * as replay from "./replay.js";
+
+/** @import { Guises, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
+/** @import { Unit } from "./stage/units.js" */
+
+/**
+ * @typedef {object} Visit what there is to take away
+ * @property {Photo | null} photo
+ * @property {Position} position
+ * @property {number} opacity
+ * @property {{ predict?: Prediction, unit?: Unit | null, guises?: Guises }} answers
+ */
+
+/**
+ * Listen to the buttons.
+ *
+ * @param {Visit} visit as it is when a button is pressed
+ */
+export function takeAway(visit) {
+  $("download").addEventListener("click", () => download(visit).catch(showTrouble));
+  $("link").addEventListener("click", () => copyLink(visit));
+}
+
+/** @param {Visit} visit */
+async function download({ photo, position, opacity, answers }) {
+  const { predict, unit, guises } = answers;
+  if (!photo || !predict) return;
+  const withPhoto = $("with-photo", HTMLInputElement).checked;
+  await replay.save({ photo, position, opacity, predict, unit: unit ?? null, guises, withPhoto });
+}
+
+/** @param {Visit} visit */
+async function copyLink({ position, answers }) {
+  if (!answers.predict) return;
+  const { image, model } = answers.predict;
+  const url = new URL(location.href);
+  url.hash = address.fragment({ ...position, photo: image.sha256, model: model.sha256 });
+  try {
+    await navigator.clipboard.writeText(url.href);
+    showMessage("The link is copied. Whoever opens it and drops the same photo sees this view.", "notice");
+  } catch {
+    prompt("Copy this link:", url.href);
+  }
+}
+
+/**
+ * Read a downloaded walk: its network, its position, its photo if it is inside, or else a sentence that asks for it. Throws an
+ * Error whose message is a sentence if it cannot be replayed here.
+ *
+ * @param {PickedPhoto} file
+ * @param {string[] | null} networks that are served; null: not known yet
+ */
+export async function openWalk(file, networks) {
+  const walk = await replay.read(file);
+  const { photo, place, settings } = walk;
+  const { network } = walk.model;
+  if (!networks) throw new Error("The list of networks has not arrived yet. Try again in a moment.");
+  if (!networks.includes(network)) throw new Error(`This walk uses the network ${network}, which is not served here.`);
+  const what = `${photo.name}, ${photo.width} × ${photo.height} (SHA-256 ${photo.sha256.slice(0, 12)}…)`;
+  return {
+    photo: await replay.photoOf(walk),
+    expected: replay.expectedOf(walk),
+    position: { ...place, network },
+    opacity: settings.opacity,
+    ask: `This walk is of ${what}. Drop that photo here to replay it.`,
+  };
+}
