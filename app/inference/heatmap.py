@@ -31,7 +31,12 @@ MAX_SIDE = 320
 """Pixels on the longer side of the picture."""
 
 OPACITY = 0.75
-"""Opacity at the strongest evidence; below 1, so that the photo stays visible."""
+"""Opacity of the contours; below 1, so that nothing of the photo is hidden."""
+
+CONTOURS = (0.25, 0.5, 0.75)
+"""Where lines are drawn, as shares of the strongest evidence."""
+
+_DIM, _TINT, _LEVELS = 0.4, 0.5, 250  # opacity of the tint without evidence and at the strongest; its colours
 
 
 def stages_needed(contract: Contract) -> list[str]:
@@ -121,12 +126,38 @@ def _share(picture: np.ndarray, operation: str | None) -> np.ndarray:
 def overlay(evidence: np.ndarray, width: int, height: int) -> bytes:
     """A PNG to lay over a photo of `width` x `height` pixels, of the same aspect ratio, at most MAX_SIDE wide and high.
 
-    Only evidence for the class is coloured; everywhere else the picture is transparent.
+    The photo shines through everywhere. Without evidence for the class it is dimmed; with it, it is tinted on the sequential
+    scale, and CONTOURS are drawn in light lines with dark edges, which can be told from any photo. If there is no evidence
+    for the class anywhere, only the contour of the part that comes closest is drawn, and nothing is dimmed.
     """
     shrink = min(1.0, MAX_SIDE / max(width, height))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    positive = np.maximum(evidence, 0)
-    share = (positive / (positive.max() or 1.0)).astype(np.float32)
+    has_evidence = evidence.max() > 0
+    bottom = 0.0 if has_evidence else float(evidence.min())
+    share = np.maximum((evidence - bottom) / ((evidence.max() - bottom) or 1.0), 0).astype(np.float32)
     smooth = np.asarray(Image.fromarray(share).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
-    alpha = np.linspace(0, 255 * OPACITY, len(colours.SEQUENTIAL)).astype(np.uint8)
-    return png.encode_levels(colours.indices(smooth, 0.0, 1.0), colours.SEQUENTIAL, alpha=alpha)
+    ramp = colours.SEQUENTIAL[np.linspace(0, 254, _LEVELS).astype(int)]
+    levels = np.minimum(colours.indices(smooth, 0.0, 1.0).astype(int) * _LEVELS // 255, _LEVELS - 1).astype(np.uint8)
+    tint = np.linspace(_DIM, _TINT, _LEVELS) if has_evidence else np.zeros(_LEVELS)
+    for contour in CONTOURS if has_evidence else CONTOURS[-1:]:
+        line = _edge(smooth >= contour)
+        levels[_grown(line) & (levels < _LEVELS)] = _LEVELS  # the dark edge
+        levels[line] = _LEVELS + 1
+    palette = np.concatenate([ramp, [[0, 0, 0], [255, 255, 255]]]).astype(np.uint8)
+    alpha = (255 * np.concatenate([tint, [OPACITY, OPACITY]])).astype(np.uint8)
+    return png.encode_levels(levels, palette, alpha=alpha)
+
+
+def _edge(inside: np.ndarray) -> np.ndarray:
+    """The cells of a region, (height, width) bool, that touch one outside it; the picture's own edge is none."""
+    edge: np.ndarray = inside & _grown(~inside)
+    return edge
+
+
+def _grown(region: np.ndarray) -> np.ndarray:
+    """A region, (height, width) bool, and the cells beside it."""
+    padded = np.pad(region, 1)
+    rows, columns = region.shape
+    shifted = [padded[y : y + rows, x : x + columns] for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))]
+    grown: np.ndarray = np.logical_or.reduce(shifted)
+    return grown

@@ -180,8 +180,16 @@ def test_only_the_open_stage_is_marked(page_with_cat, stage):
 def test_a_photo_without_evidence_says_so_and_offers_no_slider(page, url):
     page.locator("#network").select_option("cat")
     page.set_input_files("#file", COFFEE)
-    expect(page.locator("#result")).to_contain_text("No part of this photo is evidence for a cat.")
+    expect(page.locator("#result")).to_contain_text("No part of this photo is evidence for a cat. The line marks what comes")
     assert page.locator("#opacity").count() == 0
+
+
+def test_the_heatmap_has_a_legend_with_its_lines(page_with_cat):
+    legend = page_with_cat.locator(".heat-legend")
+    expect(legend).to_contain_text("the strongest in this photo")
+    bar = legend.locator(".bar").bounding_box()
+    ticks = [(tick.bounding_box()["x"] - bar["x"]) / bar["width"] for tick in legend.locator(".tick").all()]
+    assert ticks == pytest.approx([0.25, 0.5, 0.75], abs=0.03)
 
 
 def test_the_frame_of_an_animation_that_was_classified_is_shown(page, tmp_path):

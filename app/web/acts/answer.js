@@ -3,6 +3,7 @@
 
 import { $, el, find, speak } from "../basics/dom.js";
 import { number, percent } from "../basics/format.js";
+import { gradient } from "../basics/palette.js";
 import { label, mainClass, networkName, verdict } from "../basics/words.js";
 
 /** @import { ImageAnswer, Photo, Prediction } from "../types.js" */
@@ -10,6 +11,7 @@ import { label, mainClass, networkName, verdict } from "../basics/words.js";
 /** @type {Record<string, string>} */
 const STEPS = { decode: "decoding", inference: "network", feature_maps: "feature maps", heatmap: "heatmap" };
 const MAX_OTHERS = 4; // other classes listed, the likeliest first
+const CONTOURS = [0.25, 0.5, 0.75]; // of the strongest evidence, as app/inference/heatmap.py draws them
 const MIN_PIXELS = 200; // of the longer side; smaller photos are shown enlarged
 
 /**
@@ -47,6 +49,8 @@ export function show(answer, { view, band }) {
   const heat =
     answer.heatmap && el("img", { src: answer.heatmap, alt: "", class: "heat", style: { opacity: view.opacity } });
   if (heat) find($("picture"), ".frame").append(heat);
+  const closest = heat ? " The line marks what comes closest." : "";
+  const none = `No part of this photo is evidence for ${what}.${closest}`;
   const meter = {
     class: "meter",
     role: "meter",
@@ -70,9 +74,7 @@ export function show(answer, { view, band }) {
     answer.verdict === "unsure" && band
       ? el("p", {}, `Between ${percent(band[0])} and ${percent(band[1])} this network is wrong too often to decide.`)
       : null,
-    heat && (answer.heatmap_peak ?? 0) > 0
-      ? evidence(heat, view, what)
-      : el("p", { class: "quiet" }, `No part of this photo is evidence for ${what}.`),
+    heat && (answer.heatmap_peak ?? 0) > 0 ? evidence(heat, view, what) : el("p", { class: "quiet" }, none),
     el("p", { class: "quiet timings" }, times(answer.timings_ms)),
   ];
   $("result").replaceChildren(...lines.filter((line) => line !== null));
@@ -95,9 +97,19 @@ function evidence(heat, view, what) {
     "div",
     { class: "evidence" },
     el("label", {}, "evidence on the photo ", slider),
-    el("p", { class: "quiet" }, `Brightest where the evidence for ${what} is strongest, even if it is weak everywhere.`),
+    el(
+      "p",
+      { class: "legend heat-legend" },
+      el("span", {}, "none"),
+      el("span", { class: "bar", style: { background: gradient({ bottom: 0, top: 1 }) } }, ...CONTOURS.map(tick)),
+      el("span", {}, "the strongest in this photo"),
+    ),
+    el("p", { class: "quiet" }, `Bright: evidence for ${what}, even if it is weak. Lines: ¼, ½ and ¾ of the strongest.`),
   );
 }
+
+/** @param {number} share */
+const tick = (share) => el("span", { class: "tick", style: { left: `${100 * share}%` } });
 
 /**
  * What else it might be, in a line.
