@@ -55,7 +55,8 @@ async def get_model(service: ServiceNeeded, network: NetworkPath, version: Versi
         "stages": [receptive_field.describe(chosen.contract, stage) for stage in chosen.contract.stages],
         "inner": [receptive_field.describe(chosen.contract, layer) for layer in chosen.contract.inner],
     }
-    return networks.network_answer(chosen, list(service.versions[network]), records["metrics"]) | layers | records
+    known = {"measured": networks.measured(chosen, records["metrics"], records["history"])}
+    return networks.network_answer(chosen, list(service.versions[network]), records["metrics"]) | known | layers | records
 
 
 def _records(service: Service, network: Network) -> dict[str, dict[str, Any] | None]:

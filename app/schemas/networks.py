@@ -1,6 +1,6 @@
 """The shapes of what GET /models answers."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -66,15 +66,53 @@ class Networks(BaseModel):
     networks: list[NetworkAnswer]
 
 
+class MeasuredAnswer(BaseModel):
+    """How often a network was right, and how that is known."""
+
+    how: Literal["test", "validation"] = Field(
+        description="test: photos that training.evaluate measured; validation: photos that training chose its settings by"
+    )
+    photos_of: str = Field(description="The name of the set, or how validation photos were set aside", examples=["mine"])
+    photos: int
+    accuracy: float
+    low: float = Field(description="Lower end of the 95 % interval")
+    high: float
+
+
 class NetworkDetail(NetworkAnswer):
     """Everything about one network."""
 
+    measured: list[MeasuredAnswer] = Field(
+        description="Its accuracy on each set of photos, people's own included; without any, that on its validation photos"
+    )
     stages: list[StageAnswer]
     inner: list[StageAnswer] = Field(
         description="The layers inside stages that consist of several; name them in `stages` of /predict to see them"
     )
     metrics: dict[str, Any] | None = Field(description="metrics.json as training.evaluate wrote it, null if it did not")
     history: dict[str, Any] | None = Field(description="history.json as training.train wrote it, null if it did not")
+
+
+def measured(network: Network, metrics: dict[str, Any] | None, history: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The figures of metrics.json in the shape of `MeasuredAnswer`, or those of history.json if there are none.
+
+    Figures of another export, which metrics.json names by its SHA-256, are not this network's.
+    """
+    sets = (metrics or {}).get("sets", {})
+    if metrics and sets and metrics.get("sha256") == network.contract.files["model.onnx"]:
+        return [
+            {"how": "test", "photos_of": name, "photos": figures["photos"]} | _interval(figures["accuracy"])
+            for name, figures in sets.items()
+        ]
+    known = (history or {}).get("validation")
+    if not known:  # trained before training kept it
+        return []
+    figure = {"accuracy": known["accuracy"], "low": known["low"], "high": known["high"]}
+    return [{"how": "validation", "photos_of": known.get("how", "validation split"), "photos": known["photos"]} | figure]
+
+
+def _interval(figure: dict[str, float]) -> dict[str, float]:
+    return {"accuracy": figure["value"], "low": figure["low"], "high": figure["high"]}
 
 
 def network_answer(network: Network, versions: list[str], metrics: dict[str, Any] | None) -> dict[str, Any]:

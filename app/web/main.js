@@ -3,6 +3,7 @@
 
 import * as answer from "./acts/answer.js";
 import * as guises from "./acts/guises.js";
+import { sentence as measured } from "./acts/measured.js";
 import * as ribbon from "./acts/ribbon.js";
 import * as address from "./address.js";
 import * as api from "./api.js";
@@ -202,6 +203,7 @@ async function showWalk(photo, detail, signal) {
   state.view = new StageView({ photo, detail, prediction, signal }, listeners);
   $("walk").hidden = false;
   fade($("walk"), false);
+  $("walk-measured").textContent = measured(detail.measured);
   ribbon.draw(detail, prediction, photo, openStage);
   await showStage(state.position.stage, state.follow ? "start" : null);
   state.follow = false;

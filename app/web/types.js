@@ -101,7 +101,17 @@
  * @property {StageAnswer[]} inner the layers inside stages that consist of several
  */
 
-/** @typedef {NetworkAnswer & NetworkStages} NetworkDetail */
+/**
+ * @typedef {object} MeasuredAnswer
+ * @property {"test" | "validation"} how
+ * @property {string} photos_of the set's name, or how validation photos were set aside
+ * @property {number} photos
+ * @property {number} accuracy
+ * @property {number} low
+ * @property {number} high
+ */
+
+/** @typedef {NetworkAnswer & NetworkStages & { measured: MeasuredAnswer[] }} NetworkDetail */
 
 /**
  * @typedef {object} BoxAnswer

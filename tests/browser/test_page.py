@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import visit
+from tests.browser.conftest import opened, visit
 from tests.browser.visitor import CAT, COFFEE, ask, part, rect, settled, table, value
 
 # Act one: the answer.
@@ -58,6 +58,20 @@ def test_the_newest_photo_wins(page):
 
 
 # Act two: the walk.
+
+
+def test_the_walk_says_how_often_the_network_was_right_and_on_which_photos(page_with_cat, url):
+    measured = httpx2.get(f"{url}/models/cat", trust_env=False).json()["measured"]
+    [pooled] = [figures for figures in measured if figures["photos_of"] == "pooled"]
+    said = page_with_cat.locator("#walk-measured")
+    expect(said).to_contain_text(f"Tested on {pooled['photos']:,} photos (val-pets")
+    expect(said).to_contain_text(f"right on {100 * pooled['accuracy']:.1f} %")
+
+
+def test_a_network_that_nobody_tested_says_so(browser, untrained_url):
+    with opened(browser, untrained_url) as page:
+        page.set_input_files("#file", CAT)
+        expect(page.locator("#walk-measured")).to_have_text("Nobody has tested this network on photos yet.")
 
 
 def test_the_ribbon_shows_every_stage_in_order(page_with_cat, url):
