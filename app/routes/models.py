@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
@@ -9,6 +10,7 @@ from app import problems
 from app.errors import InvalidRequest, NotFound
 from app.inference.drawing import kernels
 from app.inference.explain import receptive_field
+from app.inference.networks.contract import Stage
 from app.inference.networks.engines import Network
 from app.routes.options import OptionsRoute
 from app.routes.parameters import NetworkPath, ServiceNeeded, VersionName
@@ -17,7 +19,9 @@ from app.service import Service
 
 router = APIRouter(tags=["networks"], route_class=OptionsRoute)
 
-StagePath = Annotated[str, Path(description="A convolution's name", openapi_examples={"first": {"value": "block1_conv"}})]
+StagePath = Annotated[
+    str, Path(description="A convolution or a fully connected stage", openapi_examples={"first": {"value": "block1_conv"}})
+]
 
 
 PICTURE = {"description": "A column for each filter, a row for each input channel", "content": {"image/png": {}}}
@@ -65,7 +69,7 @@ def _records(service: Service, network: Network) -> dict[str, dict[str, Any] | N
 
 @router.get(
     "/models/{network}/kernels/{stage}",
-    summary="A convolution's kernels as a picture",
+    summary="A stage's weights as a picture",
     response_class=Response,
     responses=problems.responses(401, 404, 422, 429, 503, 504, success=PICTURE),
 )
@@ -77,24 +81,43 @@ async def get_kernels(
         int | None,
         Query(
             description="Draw this channel's filter alone, on a scale of its own, a square for each input channel. "
-            "Left out: all filters on one scale.",
+            "Left out: all filters on one scale. Of a fully connected stage: its unit, which has to be named.",
             openapi_examples={"all": {"summary": "all filters", "value": None}, "one": {"value": 0}},
         ),
     ] = None,
     version: VersionName = None,
 ) -> Response:
-    """Draws the trained weights of a convolution on one colour scale: blue below zero, white at zero, brown above."""
+    """Draws the trained weights of a convolution, or of one unit of a fully connected stage, on one colour scale: blue below
+    zero, white at zero, brown above. A unit that reads a flattened picture is drawn as pictures of that shape.
+    """
     chosen = service.network(network, version)
-    drawable = [s.name for s in (*chosen.contract.stages, *chosen.contract.inner) if "convolution" in s.kind]
-    if stage not in drawable:
-        known = chosen.contract.stage(stage)
+    layers = (*chosen.contract.stages, *chosen.contract.inner)
+    drawable = [layer.name for layer in layers if "convolution" in layer.kind or layer.kind == "dense"]
+    known = chosen.contract.stage(stage)
+    if known is None or stage not in drawable:
         what = f"is a {known.kind} stage and has no kernels to draw" if known else "is no stage"
-        raise NotFound(f"{stage[:80]!r} {what} of network {network}; its convolutions are: {', '.join(drawable) or 'none'}.")
-    kernel = chosen.kernel(stage)
+        raise NotFound(f"{stage[:80]!r} {what} of network {network}; drawn are: {', '.join(drawable) or 'none'}.")
+    kernel = _as_filters(chosen, known)
     if channel is not None and not 0 <= channel < kernel.shape[3]:
         raise InvalidRequest(f"Stage {stage} has no channel {channel}; its channels are 0 to {kernel.shape[3] - 1}.")
+    if channel is None and known.kind == "dense":
+        units = f"its units, channel 0 to {kernel.shape[3] - 1}"
+        raise InvalidRequest(f"Stage {stage} is fully connected: it is drawn unit by unit. Name one of {units}.")
 
     def work() -> bytes:
         return kernels.draw_kernel(kernel) if channel is None else kernels.draw_filter(kernel, channel)
 
     return Response(await service.workers.run(work), media_type="image/png")
+
+
+def _as_filters(network: Network, stage: Stage) -> np.ndarray:
+    """A stage's weights, (height, width, inputs, outputs). To a fully connected unit, the picture that was flattened before
+    it is what the patch is to a filter; other inputs are pictures of one pixel.
+    """
+    kernel = network.kernel(stage.name)
+    if kernel.ndim == 4:
+        return kernel
+    before = network.contract.stage(stage.inputs[0])
+    is_flat = before is not None and before.kind == "flatten"
+    shape = receptive_field.shape_of(network.contract, before.inputs[0]) if before and is_flat else (1, 1, len(kernel))
+    return kernel.reshape(*shape, -1)

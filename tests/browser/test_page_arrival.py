@@ -36,6 +36,15 @@ def test_networks_are_named_for_people_and_keep_their_names(browser, url):
         assert names == [f"{people[name]} ({name})" for name in served]
 
 
+def test_a_units_weights_are_shown_as_a_picture(browser, url):
+    with opened(browser, url, "#network=dense&stage=dense1&channel=5") as page:
+        page.set_input_files("#file", CAT)
+        settled(page)
+        expect(page.locator(".weights figcaption")).to_contain_text("100 × 100 for red, green and blue")
+        image = page.locator(".weights img")
+        expect(image).to_have_js_property("naturalWidth", 303)
+
+
 def test_the_photos_card_says_that_it_is_squeezed_and_opens_as_red_green_and_blue(browser, url):
     with opened(browser, url, "#network=tutorial") as page:
         page.set_input_files("#file", CAT)

@@ -217,6 +217,25 @@ export class Enlarged {
 }
 
 /**
+ * The weights of a fully connected unit, as pictures of what was flattened before it.
+ *
+ * @param {string} url of the picture
+ * @param {number} unit
+ * @param {number[] | null} picture the shape of what was flattened
+ */
+export function weights(url, unit, picture) {
+  const [height, width, channels] = picture ?? [1, 1, 1];
+  const squares = channels === 3 ? "for red, green and blue" : `for each of ${count(channels)} channels`;
+  const text = picture ? `one for every number of the picture: ${height} × ${width} ${squares}` : "one for each input";
+  return el(
+    "figure",
+    { class: "filter weights" },
+    el("img", { src: url, alt: `The weights of unit ${unit}`, class: "signed" }),
+    el("figcaption", {}, `the weights of unit ${unit}, ${text}`),
+  );
+}
+
+/**
  * The class of a picture: one of both signs is white at zero, which is turned dark where the page is dark.
  *
  * @param {string} name

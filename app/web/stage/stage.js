@@ -4,7 +4,7 @@
 import * as api from "../api.js";
 import { $, el } from "../basics/dom.js";
 import * as channels from "./channels.js";
-import { Enlarged } from "./enlarged.js";
+import { Enlarged, weights } from "./enlarged.js";
 import { head } from "./head.js";
 import { decode, largest, standout, within } from "./pick.js";
 import { Workings } from "./workings.js";
@@ -171,6 +171,16 @@ export class StageView {
   }
 
   /**
+   * The shape of the picture that was flattened before a fully connected stage, if one was.
+   *
+   * @param {StageAnswer} layer
+   */
+  flattened(layer) {
+    const before = this.find(layer.inputs[0]);
+    return before?.kind === "flatten" ? this.shapeOf(before.inputs[0]) : null;
+  }
+
+  /**
    * Choose another channel of the same stage: a step that "back" undoes.
    *
    * @param {StageAnswer} layer
@@ -290,14 +300,15 @@ export class StageView {
    * @param {StageAnswer} layer
    */
   async fetchFilter(layer) {
-    if (!layer.kind.includes("convolution")) return;
+    if (!layer.kind.includes("convolution") && layer.kind !== "dense") return;
     const { detail, signal } = this.context;
     const { channel } = this;
     const path = `models/${detail.network}/kernels/${layer.name}`;
     const url = await api.picture(path, { channel }, AbortSignal.any([signal, this.opening.signal]));
     this.releaseFilter();
     this.filterPicture = url;
-    this.enlarged?.showFilter(url, channel);
+    if (this.enlarged) this.enlarged.showFilter(url, channel);
+    else this.near.append(weights(url, channel, this.flattened(layer)));
   }
 }
 

@@ -227,6 +227,25 @@ def test_the_evidence_of_a_heatmap_and_the_biases_add_up_to_the_scores(model_dir
         assert contributions.sum() + from_biases == pytest.approx(scores[0] - scores[1], abs=1e-3)
 
 
+def test_a_units_weights_are_drawn_as_the_picture_that_was_flattened(client, model_dir):
+    from app.inference.drawing.colours import DIVERGING, indices
+
+    response = client.get("/models/dense/kernels/dense1?channel=7")
+    assert response.headers["content-type"] == "image/png"
+    drawn = np.asarray(Image.open(io.BytesIO(response.content)).convert("RGB"))
+    weights = OnnxNetwork(load(model_dir / "dense")).kernel("dense1")[:, 7].reshape(100, 100, 3)
+    largest = float(np.abs(weights).max())
+    for colour in range(3):  # side by side, a pixel a weight, a white column between
+        shown = drawn[:100, colour * 101 : colour * 101 + 100]
+        assert (shown == DIVERGING[indices(weights[..., colour], -largest, largest)]).all()
+
+
+def test_a_fully_connected_stage_is_drawn_unit_by_unit(client):
+    response = client.get("/models/dense/kernels/dense1")
+    assert response.status_code == 422
+    assert "Name one of its units, channel 0 to 127" in response.json()["detail"]
+
+
 def test_a_heatmap_points_at_the_cell_that_the_network_looks_at(model_dir, cat_image):
     from app.inference.heatmap import overlay
 
