@@ -34,8 +34,8 @@ from benchmarks.boxes import Model, detector, onnx_detector
 from training.config import CLASSES
 from training.data.dataset import photos
 from training.errors import Parser, TrainingError, run
-from training.fitting.checkpoint import replace
 from training.measuring.metrics import Figure, bootstrap, share
+from training.outputs import replace
 
 FALSE_ALARMS = 0.006
 """Share of the photos without a cat that each model may take for one."""

@@ -29,7 +29,7 @@ from app.errors import CatscopeError
 from app.inference.decode import decode
 from app.inference.tensor import to_pixels
 from training.config import RECIPES
-from training.train import train
+from training.tasks.train import train
 from training.transfer.transfer import transfer
 
 TASKS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {

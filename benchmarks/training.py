@@ -32,7 +32,7 @@ from training.data import dataset
 from training.fitting.fit import compile_for, deterministic
 from training.fitting.frozen import in_chunks
 from training.fitting.views import Batch, Scenes
-from training.train import start
+from training.tasks.train import start
 
 PHOTOS = {"tutorial": 1400, "cat": 440}
 """Files of which the splits are made: an epoch must be longer than what is warmed up, timed and prepared ahead."""

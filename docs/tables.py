@@ -63,7 +63,7 @@ def benchmark(name: str, function: str = "table", module: str = "") -> Callable[
 def accuracy() -> str:
     """Every network on every set, and on the pooled sets in disguise."""
     metrics = {name: json.loads((ROOT / "model" / name / "metrics.json").read_text()) for name in NETWORKS}
-    table: str = import_module("training.evaluate").table(metrics, result("references"))
+    table: str = import_module("training.measuring.report").table(metrics, result("references"))
     return table
 
 

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -114,8 +113,8 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory, photo_folder: Path) -> P
 def export_untrained(folder: Path, photo_folder: Path) -> None:
     import keras
 
-    from training.export import export
     from training.networks import build
+    from training.tasks.export import export
 
     keras.utils.set_random_seed(5)
     for name in ("tutorial", "dense"):
@@ -230,18 +229,6 @@ def command(*arguments: object, **settings: object) -> subprocess.CompletedProce
         timeout=60,
         check=False,
     )
-
-
-TENSORFLOW_LINE = re.compile(
-    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[IWEF]\d{4} \d\d:\d\d:\d\d|WARNING: All log messages before absl|oneDNN|To enable the following instructions"
-)
-
-
-def own_lines(stderr: str) -> list[str]:
-    """A command's own lines, without those that TensorFlow and oneDNN add on some CPUs (with AVX-512 or VNNI, and
-    before absl is initialised, so that TF_CPP_MIN_LOG_LEVEL does not silence them).
-    """
-    return [line for line in stderr.splitlines() if not TENSORFLOW_LINE.match(line)]
 
 
 def environment_of(requirements: str, folder: Path, *options: str, base: str | Path = sys.executable) -> Path:

@@ -22,6 +22,7 @@ SLOW = {
     "tests/training/test_small_sets.py::test_a_network_that_learned_nothing": "a network that may be guessing is said to be so",
     "tests/training/test_small_sets.py::test_resuming_a_finished": "resuming a finished run says that it is finished",
     "tests/training/test_small_sets.py::test_the_history": "the history holds the settings that fit the number of photos",
+    "tests/training/test_stopped.py::test_a_run_that_was_stopped": "after Ctrl-C the last line is the command that continues",
     "tests/training/test_train.py::test_another_seed": "the seed matters",
     "tests/training/test_train.py::test_other_classes": "other classes than cats are trained, exported and answered",
     "tests/training/test_train.py::test_the_same_seed": "training can be repeated bit for bit",

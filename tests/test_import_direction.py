@@ -41,6 +41,7 @@ APP_LAYERS = [
 TRAINING_LAYERS = [
     ["training.studies"],
     ["training.train", "training.refine", "training.evaluate", "training.export", "training.fetch"],
+    ["training.tasks"],
     ["training.transfer"],
     ["training.measuring"],
     ["training.fitting"],
@@ -48,6 +49,7 @@ TRAINING_LAYERS = [
     ["training.data"],
     ["training.networks"],
     ["training.config"],
+    ["training.backend", "training.outputs", "training.progress"],
     ["training.errors"],
     ["training"],
 ]

@@ -178,6 +178,9 @@ class Refinement:
     held_out: tuple[str, ...] = ("garipov", "bigcat5", "barnyard10", "camvid", "flickr8k")
 
 
+PREPROCESSED = ("tf", "torch", "caffe")
+"""The modes of `keras.applications.*.preprocess_input`."""
+
 RECIPES = {recipe.network: recipe for recipe in (DENSE, TUTORIAL, CAT)}
 
 
@@ -188,3 +191,9 @@ def check_classes(classes: tuple[str, ...]) -> None:
     for name in classes:
         if name != Path(name).name or not name.isprintable() or name in ("", ".", "..", "unsure"):
             raise TrainingError(f"{name!r} cannot be a class: a class is named like a folder, and not `unsure`")
+
+
+def check_unsure(unsure: float) -> None:
+    """Raise TrainingError unless probabilities up to this can be `unsure`."""
+    if not 0 <= unsure < 1:
+        raise TrainingError(f"--unsure is {unsure}; it must be a probability below 1")

@@ -16,6 +16,10 @@ class Guessing(TrainingError):
     """The network was written, and may be no better than guessing."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in a command that can be continued; `str(error)` says how."""
+
+
 class Parser(argparse.ArgumentParser):
     """A command line that reports a mistake in one line, without the usage, and accepts no abbreviated options."""
 
@@ -36,7 +40,7 @@ def version(text: str) -> str:
 def run(command: Callable[[], None]) -> None:
     """Call a command's main function.
 
-    The exit status is 0 when done, 1 after a TrainingError, 3 after Guessing, and 130 after Ctrl-C.
+    The exit status is 0 when done, 1 after a TrainingError or an OSError, 3 after Guessing, and 130 after Ctrl-C.
     """
     try:
         command()
@@ -45,6 +49,14 @@ def run(command: Callable[[], None]) -> None:
         sys.exit(3)
     except TrainingError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.stderr.write("\nstopped\n")
+    except OSError as error:
+        sys.exit(f"error: {reason(error)}")
+    except KeyboardInterrupt as error:
+        sys.stderr.write("\n" + "; ".join(["stopped", *map(str, error.args)]) + "\n")
         sys.exit(130)
+
+
+def reason(error: OSError) -> str:
+    """The file and what is wrong with it in one line, such as `photos.csv: No space left on device`."""
+    text = " ".join((error.strerror or str(error)).split())
+    return f"{error.filename}: {text}" if error.filename else text

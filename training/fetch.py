@@ -26,9 +26,11 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from app.inference.decode import FORMATS
+from training import outputs
 from training.config import CLASSES
-from training.data.download import Archive, bar, download, in_one_line
+from training.data.download import Archive, download, in_one_line
 from training.errors import Parser, TrainingError, run
+from training.progress import Progress
 
 SPECIES_LIST = "annotations/list.txt"
 """In Oxford's annotations; a photo a line: name without .jpg, class id 1..37, species, breed id. Comments begin with #."""
@@ -120,6 +122,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     source, out = SOURCES[arguments.name], arguments.out
+    outputs.check_folder(out)
     fetched = fetch(source, out, arguments.remove_archive)
     print("; ".join(f"{count} {name} photos of {source.name} are in {out / name}" for name, count in fetched.counts.items()))
     if fetched.unused:
@@ -165,9 +168,9 @@ def unpack(source: Source, photos: Path, species: Mapping[str, str], out: Path) 
     unused: Counter[str] = Counter()
     for name in CLASSES:
         (out / name).mkdir(exist_ok=True)
-    with bar(photos.stat().st_size, f"unpacking {photos.name}") as shown:
+    with Progress(photos.stat().st_size, f"unpacking {photos.name}", "bytes") as shown:
         for member in _members(photos):
-            shown.update(member.position - shown.n)
+            shown.reach(member.position)
             try:
                 label = _label(member, source.folders, species)
                 if label:
@@ -175,7 +178,7 @@ def unpack(source: Source, photos: Path, species: Mapping[str, str], out: Path) 
                     counts[label] += 1
             except _UnusableError as reason:
                 unused[str(reason)] += 1
-        shown.update(shown.total - shown.n)
+        shown.reach(shown.total)
     return Fetched(counts, unused)
 
 

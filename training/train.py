@@ -10,27 +10,16 @@ learning_curves.png, and logs/ for TensorBoard.
 """
 
 import math
-from collections.abc import Collection
-from dataclasses import asdict, fields, replace
+import shlex
+import sys
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
-import keras
-import numpy as np
-
+from training import outputs
+from training.backend import load_keras
 from training.config import CLASSES, RECIPES, Recipe, check_classes
-from training.data import dataset
-from training.errors import Parser, TrainingError, run, version
-from training.fitting import calibrate, checkpoint, sizes
-from training.fitting.checkpoint import Checkpoints
-from training.fitting.devices import Devices
-from training.fitting.fit import UNDECAYED, averaged, blend, compile_for, deterministic, fit, predict_scores
-from training.fitting.fold import fold
-from training.fitting.frozen import trainable_part
-from training.fitting.views import Photos, Scenes
-from training.measuring import learned, learning_curves
-from training.networks import build, pretrained
-from training.transfer.transfer import transfer
+from training.data.dataset import photos
+from training.errors import Parser, Stopped, TrainingError, run, version
 
 
 def main() -> None:
@@ -53,7 +42,7 @@ def main() -> None:
         )
     arguments = vars(parser.parse_args())
     network, data, out, resume, force = (arguments.pop(name) for name in ("network", "data", "out", "resume", "force"))
-    devices = Devices(arguments.pop("distribute"))
+    distribute = arguments.pop("distribute")
     own = arguments["classes"] is not None
     classes = tuple(arguments.pop("classes") or CLASSES)
     check_classes(classes)
@@ -66,124 +55,36 @@ def main() -> None:
         raise TrainingError("the seed must not be negative")
     if transferred and (unused := sorted(set(given) - {"version", "seed"})):
         raise TrainingError(f"--{unused[0].replace('_', '-')} means nothing to {network} with --classes; leave it out")
-    if (out / "model.keras").exists() and not Checkpoints(out).folder.exists() and not force:
+    if (out / "model.keras").exists() and not outputs.checkpoints(out).exists() and not force:
         if resume:
             print(f"the run in {out} is finished, there is nothing to resume; --force trains it anew")
             return
         raise TrainingError(f"{out} holds a finished network; --force replaces it, or name another folder")
+    if not resume and not transferred:
+        outputs.check_unfinished(out)
+    outputs.check_folder(out)
+    photos(data, classes)
+
+    load_keras()
+    # These import Keras, which takes seconds: only now, when nothing is wrong with the arguments.
+    from training.fitting.devices import Devices
+    from training.measuring import learned
+    from training.tasks.train import train
+    from training.transfer.transfer import transfer
+
     if transferred:
         learned.check(transfer(recipe, data, out))
-    else:
-        learned.check(train(recipe, data, out, resume, devices, tuple(given)))
+        return
+    try:
+        learned.check(train(recipe, data, out, resume, Devices(distribute), tuple(given)))
+    except KeyboardInterrupt as stop:
+        raise Stopped(f"continue with: {_resuming()}") from stop
 
 
-def train(
-    recipe: Recipe,
-    data: Path,
-    out: Path,
-    resume: bool = False,
-    devices: Devices | None = None,
-    given: Collection[str] | None = None,
-) -> dict[str, Any]:
-    """Train `recipe.network` on the photos below `data`, write it to `out` and return what history.json holds.
-
-    With `given`, the names of settings that somebody chose, the others are fitted to the number of photos
-    (`training.fitting.sizes`); without, all are the recipe's.
-    """
-    devices = devices or Devices()
-    deterministic(recipe.seed)
-    checkpoints = Checkpoints(out)
-    if not resume and checkpoints.folder.exists():
-        checkpoints.begin(recipe, "", resume)  # refuses before an hour of reading photos, not after
-    with devices.scope():
-        network, views, side = start(recipe, checkpoints.folder)
-    splits, tally, fingerprint = dataset.load(data, side, recipe.stored, recipe.classes)
-    if given is not None:
-        recipe = views.recipe = sizes.fitted(recipe, len(splits["train"].labels), given)
-    state = checkpoints.begin(recipe, fingerprint, resume)
-    batches = -(-len(splits["train"].labels) // recipe.batch_size)
-    with devices.scope():
-        if state.epochs:
-            network = checkpoints.resume(state)
-            network.optimizer.exclude_from_weight_decay(var_names=UNDECAYED)  # Keras does not save this either
-        else:
-            if given is not None:
-                sizes.normalise_for(network, batches)
-            compile_for(network, recipe, batches)
-    print(
-        f"{tally.used} photos used, {len(tally.skipped)} skipped; "
-        + ", ".join(f"{name} {len(split.labels)}" for name, split in splits.items()),
-        flush=True,
-    )
-    fit(
-        network,
-        recipe,
-        devices,
-        views,
-        splits,
-        state,
-        checkpoints,
-        lambda record: learning_curves.log(record, out / "logs"),
-    )
-    trained = checkpoints.load(state.shipped)
-    shipped, calibration = _calibrated(trained, recipe, *views.photos(splits["calibration"]))
-    right = round(state.epochs[state.shipped - 1]["validation_accuracy"] * len(splits["validation"].labels))
-    history: dict[str, Any] = {
-        "network": recipe.network,
-        "version": recipe.version,
-        "classes": list(recipe.classes),
-        "recipe": asdict(recipe),
-        "photos": {name: dataset.counts(split, recipe.classes) for name, split in splits.items()}
-        | {"skipped": len(tally.skipped)},
-        "photos_sha256": fingerprint,
-        "machine": checkpoint.machine(),
-        "seconds": round(state.seconds, 1),
-        "best_epoch": state.best,
-        "shipped_epoch": state.shipped,
-        "calibration": calibration,
-        "validation": learned.validated(right, splits["validation"].labels),
-        "epochs": state.epochs,
-    }
-    checkpoint.ship(shipped, history, out)
-    learning_curves.draw(history, out / "learning_curves.png")
-    checkpoints.remove()
-    known = history["validation"]
-    print(
-        f"shipped is epoch {state.shipped} of {len(state.epochs)}: validation accuracy {known['accuracy']:.4f} "
-        f"({known['low']:.3f} to {known['high']:.3f} on {known['photos']} photos)"
-    )
-    return history
-
-
-def start(recipe: Recipe, scenes: Path) -> tuple[keras.Model, Photos | Scenes, int]:
-    """The network to train, how it sees photos, and the side of its photos in pixels.
-
-    A recipe with frozen layers starts from ImageNet's weights and trains only the part behind those layers; scenes are
-    stored in the folder `scenes` while it trains.
-    """
-    if not recipe.frozen:
-        network = build(recipe.network, training=True, classes=len(recipe.classes))
-        return network, Photos(recipe, network.input_shape[1]), network.input_shape[1]
-    network = pretrained.pretrained()
-    return trainable_part(network, recipe.frozen), Scenes(recipe, network, scenes), network.input_shape[1]
-
-
-def _calibrated(
-    trained: keras.Model, recipe: Recipe, inputs: np.ndarray, labels: np.ndarray
-) -> tuple[keras.Model, dict[str, Any]]:
-    """Fold the network with the temperature fitted on the calibration split, and choose the unsure band there."""
-    with averaged(trained):
-        plain = build(recipe.network, classes=len(recipe.classes))
-        if recipe.frozen:
-            before = pretrained.pretrained()
-            blend(trained, trainable_part(before, recipe.frozen).get_weights(), recipe.blend)
-            fold(before, plain=plain)
-        scores = predict_scores(trained, inputs)
-        if recipe.offset:
-            scores = scores + np.array([recipe.offset, -recipe.offset]) / 2
-        temperature, band = calibrate.calibrated(scores, labels, recipe.decided, recipe.most_unsure)
-        shipped = fold(trained, temperature, recipe.offset / temperature, plain)
-    return shipped, {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}
+def _resuming() -> str:
+    """The command that was typed, with --resume."""
+    options = [option for option in sys.argv[1:] if option != "--resume"]
+    return shlex.join([sys.orig_argv[0], "-m", "training.train", *options, "--resume"])
 
 
 if __name__ == "__main__":

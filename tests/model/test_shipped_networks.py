@@ -18,8 +18,8 @@ from app.inference.networks.engines import KerasNetwork, OnnxNetwork
 from app.inference.predict import PredictOptions, predict
 from app.inference.tensor import to_tensor
 from tests.model.shipped import MODEL, NETWORKS, PHOTOS
-from training.export import TOLERANCE
-from training.studies.pointing import peak
+from training.importing.brought import TOLERANCE
+from training.tasks.pointing import peak
 
 FELIDS = ("jaguar", "leopard", "lion", "snow leopard", "tiger")
 SHARED = Path(os.environ.get("CATSCOPE_TEST_PHOTOS", MODEL.parent.parent / "shared" / "data"))

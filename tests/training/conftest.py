@@ -68,7 +68,7 @@ def photos_copy(photos: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tutorial network trained by RECIPE, never interrupted."""
-    from training.train import train
+    from training.tasks.train import train
 
     out = tmp_path_factory.mktemp("trained") / "tutorial"
     train(RECIPE, photos, out)
@@ -78,7 +78,7 @@ def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported(trained: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of `trained` that was exported."""
-    from training.export import export
+    from training.tasks.export import export
 
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("exported") / "tutorial"))
     export(folder, photos, count=8)

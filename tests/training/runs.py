@@ -1,6 +1,7 @@
 """What tests of training runs share: stopping one, and comparing what two have learned."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from training import train as module
 from training.config import DENSE
+from training.errors import run
+from training.tasks import train as module
+from training.train import main
 
 ROOT = Path(__file__).parents[2]
 FAST = replace(DENSE, epochs=1, batch_size=64)
@@ -42,3 +45,13 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(module.learning_curves, "log", log)
+
+
+def outcome(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit status and standard error of the command, as Python gives them to the shell."""
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        run(main)
+    error = capsys.readouterr().err
+    code = stop.value.code
+    return (code, error) if isinstance(code, int) else (1, error + f"{code}\n")

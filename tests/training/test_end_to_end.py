@@ -17,6 +17,7 @@ from app.inference.tensor import to_tensor
 from tests.conftest import ready_client
 from training import evaluate, export, train
 from training.errors import Guessing
+from training.tasks.export import export as export_to
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_what_was_measured_is_what_the_service_answers(service, trained_model_di
 def test_a_network_of_another_name_is_served_beside_it(trained_model_dir, tmp_path, cat_photo, photos):
     both = Path(shutil.copytree(trained_model_dir, tmp_path / "model"))
     shutil.copytree(both / "tutorial", both / "copy")
-    export.export(both / "copy", photos, count=1)
+    export_to(both / "copy", photos, count=1)
     with ready_client(both) as client:
         one, two = (
             client.post("/predict", params={"network": name}, files={"file": ("photo", cat_photo)}).json()

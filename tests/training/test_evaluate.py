@@ -16,9 +16,11 @@ from app.inference.predict import PredictOptions, predict
 from tests.conftest import encoded
 from training import evaluate as module
 from training.errors import TrainingError, run
-from training.evaluate import evaluate, measure, table
 from training.measuring import metrics, plots
+from training.measuring.answers import measure
 from training.measuring.disguises import DISGUISES
+from training.measuring.report import table
+from training.tasks.evaluate import evaluate
 
 NAMES = ("tutorial", "dense")
 

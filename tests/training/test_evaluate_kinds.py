@@ -13,11 +13,12 @@ from PIL import Image
 
 from training import evaluate as module
 from training.errors import TrainingError, run
-from training.evaluate import evaluate
-from training.export import bring, export
+from training.importing.brought import bring
 from training.measuring import mistakes_page
 from training.measuring.metrics import by_class, class_figures
 from training.measuring.report import table
+from training.tasks.evaluate import evaluate
+from training.tasks.export import export
 
 CLASSES = ("red", "green", "blue")
 COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}

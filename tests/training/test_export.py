@@ -19,7 +19,8 @@ from tests.training.conftest import contents
 from training.config import CLASSES
 from training.data import dataset
 from training.data.samples import samples
-from training.export import TOLERANCE, export
+from training.importing.brought import TOLERANCE
+from training.tasks.export import export
 
 
 @pytest.fixture(scope="module")

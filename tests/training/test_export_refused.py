@@ -16,8 +16,8 @@ from onnx import numpy_helper
 from tests.training.conftest import contents
 from training import export as module
 from training.errors import TrainingError, run
-from training.export import compare, describe, export
 from training.importing import onnx_graph
+from training.tasks.export import compare, describe, export
 
 PERTURBED = 0.05
 """Added to one number of one kernel, which changes some stage by far more than TOLERANCE."""

@@ -10,7 +10,7 @@ from training.config import Refinement
 from training.data.manifest import Photo
 from training.fitting.bank_views import log_odds
 from training.networks import cat
-from training.refine import SCENERY, chosen_views, scenes_of
+from training.tasks.refine import SCENERY, chosen_views, scenes_of
 
 
 def photo(kind: str = "cat", source: str = "stuffcats", split: str = "train2") -> Photo:

@@ -11,10 +11,10 @@ import pytest
 
 from app.inference.networks.pooling import LogMeanExpPooling2D
 from tests.conftest import ROOT
-from training import refine as module
 from training.config import ALONE, TOGETHER, Refinement
 from training.errors import TrainingError
-from training.refine import refine
+from training.tasks import refine as module
+from training.tasks.refine import refine
 
 RECIPE = Refinement(
     alone=replace(ALONE, epochs=1, batch_size=8), together=replace(TOGETHER, batch_size=4), old=1.0, held_out=("garipov",)

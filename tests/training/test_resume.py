@@ -15,13 +15,13 @@ from PIL import Image
 
 from tests.training.conftest import RECIPE, contents
 from tests.training.runs import FAST, ROOT, history, learned, same, stop_after
-from training import train as module
 from training.config import DENSE
 from training.errors import TrainingError
 from training.fitting.checkpoint import Checkpoints, State
 from training.fitting.fit import compile_for
 from training.networks import build
-from training.train import train
+from training.tasks import train as module
+from training.tasks.train import train
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,9 @@ def unfinished_copy(unfinished, tmp_path) -> Path:
 def killed(photos, tmp_path_factory) -> Path:
     """The folder of a run that was killed with SIGKILL as soon as its first epoch had been written."""
     out = tmp_path_factory.mktemp("killed") / "tutorial"
-    code = "import sys; from pathlib import Path; from training.config import Recipe; from training.train import train; "
+    code = (
+        "import sys; from pathlib import Path; from training.config import Recipe; from training.tasks.train import train; "
+    )
     code += f"train({RECIPE!r}, Path(sys.argv[1]), Path(sys.argv[2]))"
     command = [sys.executable, "-c", code, str(photos), str(out)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:

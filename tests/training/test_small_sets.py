@@ -19,7 +19,7 @@ from training.errors import Guessing, run
 from training.fitting.sizes import LARGE, STEPS, fitted, normalise_for
 from training.measuring import learned
 from training.networks import build
-from training.train import train
+from training.tasks.train import train
 
 
 def hashes(seed: int, count: int) -> list[str]:

@@ -17,17 +17,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from app.inference.networks.contract import load
 from app.inference.networks.engines import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
-from tests.conftest import own_lines
 from tests.training.conftest import COUNTS, RECIPE, UNEVEN
-from tests.training.runs import FAST, LEARNED, ROOT, history, same
+from tests.training.runs import FAST, LEARNED, ROOT, history, outcome, same
 from training import train as module
 from training.config import CLASSES, DENSE, RECIPES
 from training.errors import run
-from training.export import export
 from training.fitting.fit import averaged, blend, compile_for, predict_scores
 from training.fitting.views import class_weights
 from training.networks import build
-from training.train import train
+from training.tasks.export import export
+from training.tasks.train import train
 
 # What a run leaves behind
 
@@ -159,16 +158,6 @@ def test_the_networks_answer_in_the_order_of_the_classes():
 # The command line
 
 
-def outcome(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """The exit status and standard error of the command, as Python gives them to the shell."""
-    monkeypatch.setattr(sys, "argv", ["train", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        run(module.main)
-    error = capsys.readouterr().err
-    code = stop.value.code
-    return (code, error) if isinstance(code, int) else (1, error + f"{code}\n")
-
-
 GOOD = ("--network", "dense", "--data", "nowhere", "--out", "nothing")
 
 
@@ -177,17 +166,7 @@ def test_a_missing_folder_is_reported_in_one_line_on_stderr_and_fails(tmp_path):
     args = [sys.executable, "-m", "training.train", "--network", "dense", "--data", "nowhere", "--out", str(tmp_path)]
     result = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "default"})
     assert result.returncode == 1
-    assert own_lines(result.stderr) == ["error: nowhere is not a folder; it should hold the folders cat and not_cat"]
-
-
-def test_lines_that_tensorflow_adds_on_some_processors_are_not_the_commands_own(tmp_path):
-    """Such a line is faked: it is written to file descriptor 2 before anything is imported."""
-    line = "2026-01-01 10:00:00.000000: I tensorflow/core/util/port.cc:153] oneDNN custom operations are on."
-    (tmp_path / "sitecustomize.py").write_text(f"import os\nos.write(2, {(line + chr(10)).encode()!r})\n")
-    args = [sys.executable, "-m", "training.train", "--network", "dense", "--data", "nowhere", "--out", str(tmp_path)]
-    result = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
-    assert line in result.stderr
-    assert own_lines(result.stderr) == ["error: nowhere is not a folder; it should hold the folders cat and not_cat"]
+    assert result.stderr == "error: nowhere is not a folder; it should hold the folders cat and not_cat\n"
 
 
 def test_a_missing_folder_leaves_nothing_behind(monkeypatch, capsys, tmp_path):
@@ -238,20 +217,14 @@ def test_an_unknown_network_is_answered_with_the_known_ones(monkeypatch, capsys)
     assert all(name in error.splitlines()[-1] for name in RECIPES)
 
 
-def test_ctrl_c_ends_the_command_as_the_shell_expects(monkeypatch, capsys):
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "train", interrupted)
-    assert outcome(monkeypatch, capsys, *GOOD) == (130, "\nstopped\n")
-
-
-def test_options_replace_their_part_of_the_recipe_and_nothing_else(monkeypatch):
+def test_options_replace_their_part_of_the_recipe_and_nothing_else(monkeypatch, photos, tmp_path):
     calls = []
-    monkeypatch.setattr(module, "train", lambda *arguments: calls.append(arguments) or LEARNED)
-    monkeypatch.setattr(sys, "argv", ["train", *GOOD, "--epochs", "2", "--learning-rate", "0.25", "--resume"])
+    monkeypatch.setattr("training.tasks.train.train", lambda *arguments: calls.append(arguments) or LEARNED)
+    typed = ("--network", "dense", "--data", str(photos), "--out", str(tmp_path / "nothing"))
+    monkeypatch.setattr(sys, "argv", ["train", *typed, "--epochs", "2", "--learning-rate", "0.25", "--resume"])
     module.main()
-    assert calls[0][:4] == (replace(DENSE, epochs=2, learning_rate=0.25), Path("nowhere"), Path("nothing"), True)
+    expected = (replace(DENSE, epochs=2, learning_rate=0.25), photos, tmp_path / "nothing", True)
+    assert calls[0][:4] == expected
 
 
 # Between the initial network and the trained one

@@ -2,14 +2,12 @@
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from app.errors import CatscopeError
 from app.inference.decode import decode
@@ -18,6 +16,7 @@ from training.config import CLASSES
 from training.data.splits import SPLITS, alike, assign, split_of
 from training.data.splits import fingerprint as looks
 from training.errors import TrainingError
+from training.progress import Progress
 
 NEAR_BELOW = 10_000
 """Among fewer photos than so many, those that look alike are looked for; more would take too long."""
@@ -80,7 +79,7 @@ def _hidden(path: Path) -> bool:
 def load(
     folder: Path, side: int, stored: float = STORED, classes: Sequence[str] = CLASSES
 ) -> tuple[dict[str, Split], Tally, str]:
-    """Read, decode and resize every photo below `folder`, with a progress bar.
+    """Read, decode and resize every photo below `folder`, and show the progress.
 
     A file that cannot be decoded is named, counted and skipped; of photos with the same bytes one is used, and none if
     they lie in two classes. Photos that look alike, such as one that was resized, come into the same split; in two classes
@@ -95,19 +94,13 @@ def load(
     labels: dict[str, int] = {}
     contested: set[str] = set()
     rows: list[_Row] = []
-    progress = tqdm(
-        _decoded(files, side, round(side * stored)),
-        total=len(files),
-        desc="reading photos",
-        unit="photo",
-        dynamic_ncols=True,
-    )
+    progress = Progress(len(files), "reading photos", "photo")
 
     def skip(path: Path, reason: str) -> None:
         tally.skipped.append((path, reason))
-        progress.write(f"skipped {path}: {reason}", file=sys.stderr)
+        progress.say(f"skipped {path}: {reason}")
 
-    for row in progress:
+    for row in progress.over(_decoded(files, side, round(side * stored))):
         if row.problem:
             skip(row.path, row.problem)
         elif row.digest not in labels:

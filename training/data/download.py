@@ -2,19 +2,18 @@
 
 import os
 import re
-import sys
 import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import httpx
 import pooch
-from tqdm import tqdm
 
 from training.errors import TrainingError
+from training.progress import Progress
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait before each retry, 31 in all; a download that made progress starts again with the first."""
@@ -75,7 +74,7 @@ def _receive(archive: Archive, part: Path) -> None:
     headers = {"Accept-Encoding": "identity", "User-Agent": "catscope"}
     with (
         part.open("ab") as file,
-        bar(archive.size_bytes, archive.name, file.tell()) as shown,
+        Progress(archive.size_bytes, archive.name, "bytes", file.tell()) as shown,
         httpx.Client(follow_redirects=True, timeout=TIMEOUT_SECONDS, headers=headers) as client,
     ):
         attempts, furthest = 0, file.tell()
@@ -85,7 +84,7 @@ def _receive(archive: Archive, part: Path) -> None:
                 with closing(_remainder(client, archive, file)) as blocks:
                     for block in blocks:
                         file.write(block)
-                        shown.update(file.tell() - shown.n)
+                        shown.reach(file.tell())
             except httpx.HTTPStatusError as error:
                 problem = f"the server answered {error.response.status_code} {error.response.reason_phrase}"
                 if error.response.status_code < 500 and error.response.status_code != 429:
@@ -100,7 +99,7 @@ def _receive(archive: Archive, part: Path) -> None:
                 raise TrainingError(
                     f"{archive.url} cannot be downloaded: {problem}; the same command continues after {file.tell()} bytes"
                 )
-            shown.write(f"{problem}; next attempt in {WAITS[attempts]:g} s", file=sys.stderr)
+            shown.say(f"{problem}; next attempt in {WAITS[attempts]:g} s")
             time.sleep(WAITS[attempts])
             attempts += 1
 
@@ -131,11 +130,6 @@ def _remainder(client: httpx.Client, archive: Archive, file: BinaryIO) -> Genera
                 "the publisher changed it, or a proxy answers in its place"
             )
         yield from response.iter_raw()  # iter_bytes would unpack a .gz that the server declares an encoding
-
-
-def bar(total_bytes: int, title: str, done_bytes: int = 0) -> Any:
-    """A progress bar in bytes, with the time left; `done_bytes` count as done, but not towards the speed."""
-    return tqdm(total=total_bytes, initial=done_bytes, desc=title, unit="B", unit_scale=True, dynamic_ncols=True)
 
 
 def in_one_line(error: Exception) -> str:

@@ -4,11 +4,19 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.config import CLASSES
+from training.config import CLASSES, Refinement
 from training.errors import TrainingError
 
 MISLABELLED = Path(__file__).with_name("mislabelled.csv")
 """Photos of ../shared/data that do not show what their label says, with what they show."""
+
+
+BOXED, ONE_IN = "animalpose", 7
+"""The source whose cats have boxes, and of how many of its cats one is held out too."""
+
+
+REFINED = ("train", "train2")
+"""The splits that `training.refine` learns from."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +82,9 @@ def mislabelled() -> dict[str, str]:
     """What a mislabelled photo shows, by the photo's file name."""
     with MISLABELLED.open(newline="") as lines:
         return {line["file"]: line["reason"] for line in csv.DictReader(lines)}
+
+
+def is_held_out(index: int, photo: Photo, recipe: Refinement) -> bool:
+    """Whether the photo of that index teaches nothing."""
+    boxed = photo.source == BOXED and photo.label == 0
+    return photo.source in recipe.held_out or (boxed and index % ONE_IN == 0)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from app.inference.decode import decode
 from app.inference.tensor import to_pixels
@@ -20,8 +19,9 @@ from training.config import Composition
 from training.data.manifest import Photo
 from training.data.scenes import compose, plan
 from training.errors import TrainingError
-from training.fitting.checkpoint import replace
 from training.fitting.frozen import CHUNK, frozen, in_turn
+from training.outputs import replace
+from training.progress import Progress
 
 STORED = 256
 """Height and width, in pixels, of a photo before it becomes a part of a scene."""
@@ -89,7 +89,7 @@ class Composer:
 
 
 def fill(folder: Path, views: list[View], composer: Composer, network: keras.Model, taps: tuple[str, str, str]) -> Bank:
-    """The bank of these views in `folder`: what is missing there is computed, with a progress bar.
+    """The bank of these views in `folder`: what is missing there is computed, and the progress shown.
 
     Args:
         folder: for the files, 340 kB a view at 384 pixels.
@@ -155,11 +155,11 @@ def _complete(
         return rows, [early, np.rint(head * (255 / LARGEST)), likeness]
 
     chunks = [range(start, min(start + CHUNK, count)) for start in range(done, count, CHUNK)]
-    with tqdm(total=count, initial=done, unit="view", desc="features", dynamic_ncols=True) as bar:
+    with Progress(count, "features", "view", done) as shown:
         for number, (rows, values) in enumerate(in_turn(features, chunks), 1):
             for array, value in zip(arrays, values, strict=True):
                 array[rows.start : rows.stop] = value
-            bar.update(len(rows))
+            shown.reach(rows.stop)
             if number % FLUSH == 0 or number == len(chunks):
                 for array in arrays:
                     array.flush()

@@ -3,6 +3,7 @@
 Keras' BackupAndRestore, SwapEMAWeights and TensorBoard are not used; docs/design.md says why, with the tests that they fail.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import keras
 
 from training.fitting.checkpoint import Checkpoints, State
 from training.fitting.feed import Feed
+from training.progress import Progress
 
 Record = dict[str, float]
 """One epoch in history.json: epoch, loss, validation_loss, validation_accuracy, seconds."""
@@ -92,9 +94,9 @@ class Patience(keras.callbacks.EarlyStopping):  # type: ignore[misc]
 class Reporting(keras.callbacks.Callback):  # type: ignore[misc]
     """Move the run's one progress bar, and print and log each epoch's record."""
 
-    def __init__(self, bar: Any, state: State, log: Callable[[Record], None]) -> None:
+    def __init__(self, progress: Progress, state: State, log: Callable[[Record], None]) -> None:
         super().__init__()
-        self.bar, self.state, self.log = bar, state, log
+        self.progress, self.state, self.log = progress, state, log
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note the epoch."""
@@ -102,11 +104,11 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: Record) -> None:
         """Show the mean loss of the epoch so far."""
-        self.bar.set_description(f"{self._title} loss {logs['loss']:.4f}")
-        self.bar.update()
+        self.progress.title(f"{self._title} loss {logs['loss']:.4f}")
+        self.progress.reach(self.progress.done + 1)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Log the record, then print it."""
         record = self.state.epochs[-1]
         self.log(record)
-        self.bar.write(" ".join(f"{name} {value}" for name, value in record.items()))
+        self.progress.say(" ".join(f"{name} {value}" for name, value in record.items()), sys.stdout)

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from training import outputs
 from training.config import Recipe
-from training.errors import TrainingError
+from training.errors import TrainingError, reason
+from training.outputs import replace
 
 
 @dataclass
@@ -48,7 +51,7 @@ class Checkpoints:
     """The folder `checkpoints` below a network's folder."""
 
     def __init__(self, out: Path) -> None:
-        self.folder = out / "checkpoints"
+        self.folder = outputs.checkpoints(out)
 
     def begin(self, recipe: Recipe, data: str, resume: bool) -> State:
         """A new state, or with `resume` that of the interrupted run.
@@ -60,9 +63,7 @@ class Checkpoints:
             self.remove()  # leftovers of a run that did not finish its first epoch
             return State(_plain(recipe), data)
         if not resume:
-            raise TrainingError(
-                f"{self.folder} holds an unfinished run; --resume continues it; remove the folder to start over"
-            )
+            outputs.check_unfinished(self.folder.parent)
         state = State(**json.loads(path.read_text()))
         if state.recipe != _plain(recipe):
             raise TrainingError(f"the run in {self.folder} has another recipe than this command; remove it to start over")
@@ -82,12 +83,21 @@ class Checkpoints:
         return model
 
     def save(self, model: keras.Model, state: State) -> None:
-        """Write the network, then the state that names it, then remove all epochs but the last and the best."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write the network, then the state that names it, then remove all epochs but the last and the best.
+
+        Raises TrainingError where they cannot be written; the epoch before is then kept.
+        """
         last = len(state.epochs)
-        model.save(self._file(last))
         state.dropout = {layer.name: np.asarray(layer.seed_generator.state).tolist() for layer in _dropouts(model)}
-        replace(self.folder / "state.json", json.dumps(asdict(state), indent=1))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            model.save(self._file(last))
+            replace(self.folder / "state.json", json.dumps(asdict(state), indent=1))
+        except OSError as error:
+            with suppress(OSError):
+                self._file(last).unlink()
+            kept = f"; the checkpoint of epoch {last - 1} is kept" if last > 1 else ""
+            raise TrainingError(f"epoch {last} cannot be saved in {self.folder}: {reason(error)}{kept}") from error
         for file in self.folder.glob("epoch-*.keras"):
             if file not in (self._file(last), self._file(state.best)):
                 file.unlink()
@@ -112,13 +122,6 @@ def ship(network: keras.Model, history: dict[str, Any], out: Path) -> None:
 def machine() -> str:
     """What a network is trained on, for its history."""
     return f"{os.cpu_count()} cores, {platform.machine()}, Keras {keras.__version__} on {keras.backend.backend()}"
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a text file atomically: a reader sees the old one or the new one, never a part."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
 
 
 def _dropouts(model: keras.Model) -> list[keras.layers.Dropout]:

@@ -1,12 +1,12 @@
 """A compiled network and views of photos come in; the network goes out trained, with a checkpoint after every epoch."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import keras
 import numpy as np
 from scipy.special import log_softmax
-from tqdm import tqdm
 
 from training.config import Recipe
 from training.data.dataset import Split
@@ -15,6 +15,7 @@ from training.fitting.checkpoint import Checkpoints, State
 from training.fitting.devices import Devices
 from training.fitting.feed import Feed
 from training.fitting.views import Views
+from training.progress import Progress
 
 UNDECAYED = ["bias", "beta"]
 """Weights that weight decay leaves alone, by a part of their names."""
@@ -56,7 +57,7 @@ def fit(
     checkpoints: Checkpoints,
     log: Callable[[Record], None],
 ) -> None:
-    """Train until the recipe's last epoch or until patience ends, with one progress bar for the whole run."""
+    """Train until the recipe's last epoch or until patience ends, with one progress bar or a line an epoch."""
     done = len(state.epochs)
     if done - state.best >= recipe.patience or done == recipe.epochs:
         return  # it was killed after its last epoch
@@ -68,20 +69,20 @@ def fit(
 
     feed = Feed(views, splits["train"], recipe.batch_size, done + 1, devices.replicas)
     total, initial = recipe.epochs * len(feed), done * len(feed)
-    with tqdm(total=total, initial=initial, unit="batch", dynamic_ncols=True) as bar:
+    with Progress(total, "", "batch", initial, lines=False) as shown:
         callbacks = [
             Feeding(feed),
             Recording(state, validated),
             Patience(state, recipe.patience),
             Saving(state, checkpoints),
-            Reporting(bar, state, log),
+            Reporting(shown, state, log),
         ]
         try:
             network.fit(feed, epochs=recipe.epochs, initial_epoch=done, callbacks=callbacks, shuffle=False, verbose=0)
         finally:
             feed.close()
         if network.stop_training:
-            bar.write(f"stopped early: no better validation loss for {recipe.patience} epochs")
+            shown.say(f"stopped early: no better validation loss for {recipe.patience} epochs", sys.stdout)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from training.config import check_classes
+from training import outputs
+from training.config import check_classes, check_unsure
 from training.data.samples import has_classes, samples
 from training.errors import TrainingError
 from training.importing import keras_import
@@ -76,10 +77,8 @@ def bring(
     `data`, when it answers far better under another order of the classes or another scale, and when `out` holds something.
     """
     check_classes(classes)
-    if not 0 <= unsure < 1:
-        raise TrainingError(f"--unsure is {unsure}; it must be a probability below 1")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise TrainingError(f"{out} holds something already; name another folder, such as {out / version}")
+    check_unsure(unsure)
+    outputs.check_empty(out, version)
     before = preprocessing(preprocess, scale, offset)
     theirs = keras_import.load(file)
     try:

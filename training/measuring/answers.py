@@ -1,14 +1,12 @@
 """Folders of photos come in; what exported networks answer to each photo, in each disguise, goes out."""
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from app.errors import CatscopeError
 from app.inference.decode import decode
@@ -17,6 +15,7 @@ from app.inference.tensor import to_tensor
 from training.data.dataset import photos
 from training.errors import TrainingError
 from training.measuring.disguises import DISGUISES
+from training.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def measure(
     Args:
         networks: all of the same classes.
         folder: holds a folder for each class, or for some of them.
-        name: of the set, for the progress bar and `kinds`.
+        name: of the set, for the progress and `kinds`.
         kinds: what photos show, by the set's name and the photo's path below its folder.
 
     Raises TrainingError for a folder without a photo of any class that can be read.
@@ -59,12 +58,11 @@ def measure(
     files = photos(folder, networks[0].contract.classes, every_class=False)
     rows: list[list[np.ndarray]] = []
     readable: list[tuple[Path, int]] = []
-    progress = tqdm(
-        _answers(networks, [path for path, _ in files]), total=len(files), desc=name, unit="photo", dynamic_ncols=True
-    )
-    for file, answer in zip(files, progress, strict=True):
+    progress = Progress(len(files), name, "photo")
+    answers = progress.over(_answers(networks, [path for path, _ in files]))
+    for file, answer in zip(files, answers, strict=True):
         if isinstance(answer, str):
-            progress.write(f"skipped {file[0]}: {answer}", file=sys.stderr)
+            progress.say(f"skipped {file[0]}: {answer}")
             continue
         rows.append(answer)
         readable.append(file)

@@ -13,7 +13,7 @@ def table(results: dict[str, dict[str, Any]], references: dict[str, Any] | None 
     kind, the worst first; and the chapter's claim, the pooled accuracy in every disguise.
 
     Args:
-        results: metrics by network, as `training.evaluate.evaluate` returns them.
+        results: metrics by network, as `training.tasks.evaluate` returns them.
         references: what training.studies.baselines wrote, if its models are to stand beside the networks.
     """
     parts = [_sets(results, references), _kinds(results), _disguises(results)]

@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 from scipy.special import log_softmax
-from tqdm import tqdm
 
 from training.config import Recipe
 from training.data import dataset
@@ -25,6 +24,7 @@ from training.fitting.frozen import CHUNK, frozen, in_chunks
 from training.measuring import learned
 from training.networks import cat
 from training.networks.pretrained import SHARPNESS
+from training.progress import Progress
 from training.transfer import judges
 from training.transfer.judges import Judges
 
@@ -107,8 +107,7 @@ def features(network: keras.Model, pixels: np.ndarray) -> np.ndarray:
     """(n, SIDE, SIDE, 3) uint8 -> (n, height, width, channels) float16, what the last convolution makes of photos."""
     see = frozen(network, ["head"])
     chunks = in_chunks(lambda rows: see(pixels[rows].astype(np.float32))[0].astype(np.float16), len(pixels))
-    total = -(-len(pixels) // CHUNK)
-    return np.concatenate(list(tqdm(chunks, total=total, desc="looking at photos", unit="batch", dynamic_ncols=True)))
+    return np.concatenate(list(Progress(-(-len(pixels) // CHUNK), "looking at photos", "batch").over(chunks)))
 
 
 def fill(network: keras.Model, fitted: Judges, temperature: float) -> None:

@@ -11,10 +11,10 @@ from keras import layers
 from app.inference.networks.pooling import LogMeanExpPooling2D
 from training.config import CAT
 from training.errors import TrainingError
-from training.export import describe
 from training.fitting import frozen as module
 from training.fitting.frozen import CHUNK, frozen, in_chunks, trainable_part
 from training.networks import cat
+from training.tasks.export import describe
 
 TAPS = ["normalize", "stem", "shrunk", "narrow", "looked", "sum", "again", "evidence", "pooled", "average", "both", "scores"]
 """Layers of `small`; the last four have no rows and columns."""

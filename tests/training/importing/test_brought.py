@@ -22,8 +22,9 @@ from app.inference.predict import PredictOptions, predict, read
 from tests.conftest import CHELSEA, ROOT
 from training import export as module
 from training.errors import TrainingError, run
-from training.export import bring, export
+from training.importing.brought import bring
 from training.importing.colours import preprocessing
+from training.tasks.export import export
 
 CASES = ROOT.parent / "shared" / "cases"
 CLASSES = ("daisy", "rose", "tulip")

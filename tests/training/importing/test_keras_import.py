@@ -21,8 +21,9 @@ from app.inference.predict import PredictOptions, predict, read
 from tests.conftest import CHELSEA, ready_client
 from training import export as module
 from training.errors import TrainingError, run
-from training.export import bring, export
 from training.importing import activation_rules, keras_import
+from training.importing.brought import bring
+from training.tasks.export import export
 
 CLASSES = ("daisy", "rose", "tulip")
 SIDE = 40

@@ -23,7 +23,7 @@ from training.errors import TrainingError
 from training.fitting.frozen import Frozen, frozen
 from training.networks import cat, pretrained
 from training.networks.pretrained import CATS, EPSILON, MAGIC, SHARPNESS, START, fill, read, weights_file
-from training.studies.baselines import SIDE, central
+from training.tasks.baselines import SIDE, central
 
 ROOT = Path(__file__).parents[3]
 SHARED = Path(os.environ.get("CATSCOPE_TEST_PHOTOS", ROOT.parent / "shared" / "data"))

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from training.export import describe
 from training.networks import cat
+from training.tasks.export import describe
 
 SIDE = 64
 

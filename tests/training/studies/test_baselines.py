@@ -17,7 +17,8 @@ from tests.conftest import encoded
 from training.errors import TrainingError, run
 from training.measuring import metrics
 from training.studies import baselines
-from training.studies.baselines import SIDE, Model, cascade, central, imagenet, measure
+from training.tasks import baselines as task
+from training.tasks.baselines import SIDE, Model, cascade, central, imagenet, measure
 
 
 def photo(name: str) -> Image.Image:
@@ -83,7 +84,7 @@ def test_the_cascade_answers_yes_or_no():
 def test_the_cascade_answers_the_same_whichever_thread_asks():
     model = cascade()
     images = [photo(name) for name in ("cell.png", "rocket.jpg")]
-    with ThreadPoolExecutor(baselines.os.cpu_count()) as pool:
+    with ThreadPoolExecutor(task.os.cpu_count()) as pool:
         assert list(pool.map(model, images * 3)) == [model(image) for image in images] * 3
 
 
@@ -108,7 +109,7 @@ def detecting(monkeypatch) -> Callable[[Callable[[], list[int]]], None]:
 
 
 def test_two_threads_that_ask_at_once_use_two_detectors(detecting, monkeypatch):
-    monkeypatch.setattr(baselines.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(task.os, "cpu_count", lambda: 2)
     together, used = threading.Barrier(2, timeout=30), set()
 
     def fake_detector(detector: object) -> list[int]:
@@ -124,7 +125,7 @@ def test_two_threads_that_ask_at_once_use_two_detectors(detecting, monkeypatch):
 
 
 def test_a_detector_that_failed_can_be_asked_again(detecting, monkeypatch):
-    monkeypatch.setattr(baselines.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(task.os, "cpu_count", lambda: 1)
     answers = iter([ValueError("broken"), [1]])
 
     def fake_detector(_: object) -> list[int]:
@@ -194,8 +195,8 @@ def test_photos_are_turned_upright_before_they_are_classified(folder):
 def command(folder, tmp_path, monkeypatch) -> Path:
     """Runs the command with models without dependencies on two sets; returns the file that it writes."""
     out = tmp_path / "references.json"
-    monkeypatch.setattr(baselines, "imagenet", lambda: lambda _: 1.0)
-    monkeypatch.setattr(baselines, "cascade", lambda: lambda _: 0.0)
+    monkeypatch.setattr(task, "imagenet", lambda: lambda _: 1.0)
+    monkeypatch.setattr(task, "cascade", lambda: lambda _: 0.0)
     sets = ["--set", f"one={folder}", "--set", f"two={folder}"]
     monkeypatch.setattr(sys, "argv", ["references", *sets, "--out", str(out)])
     return out
@@ -227,7 +228,7 @@ def test_the_command_prints_a_line_for_each_set(command, capsys):
 
 
 def test_a_missing_opencv_ends_the_command_with_the_sentence(command, monkeypatch):
-    monkeypatch.setattr(baselines, "cascade", cascade)
+    monkeypatch.setattr(task, "cascade", cascade)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(SystemExit, match=r"^error: the cascade needs OpenCV 4: pip install"):
         run(baselines.main)

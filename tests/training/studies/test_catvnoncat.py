@@ -13,7 +13,8 @@ from PIL import Image
 
 from training.errors import TrainingError, run
 from training.studies import catvnoncat
-from training.studies.catvnoncat import unpack
+from training.tasks import catvnoncat as task
+from training.tasks.catvnoncat import unpack
 
 LABELS = np.array([1, 0, 0, 1, 1, 0])
 
@@ -106,7 +107,7 @@ def test_the_accuracy_is_the_share_of_photos_that_are_answered_correctly(brightn
         (tmp_path / "photos" / label).mkdir(parents=True)
         for value in values:
             Image.new("RGB", (64, 64), (value,) * 3).save(tmp_path / "photos" / label / f"{value}.png")
-    assert catvnoncat.test_accuracy(brightness, tmp_path / "photos") == 5 / 8
+    assert task.test_accuracy(brightness, tmp_path / "photos") == 5 / 8
 
 
 def test_a_seed_that_was_trained_before_is_measured_and_not_trained_again(course, brightness, tmp_path, monkeypatch):
@@ -117,7 +118,7 @@ def test_a_seed_that_was_trained_before_is_measured_and_not_trained_again(course
     monkeypatch.setattr(sys, "argv", ["catvnoncat", "--h5", str(course), "--out", str(out), "--seeds", "2"])
     catvnoncat.main()
     report = json.loads((out / "report.json").read_text())
-    expected = catvnoncat.test_accuracy(brightness, out / "test")
+    expected = task.test_accuracy(brightness, out / "test")
     assert report["test_accuracy"] == [expected, expected]
     assert (report["mean"], report["lowest"], report["highest"]) == (expected, expected, expected)
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from tests.conftest import CHELSEA
 from training.data.manifest import Photo
-from training.studies import pointing
-from training.studies.pointing import LARGEST, SMALLEST, measure_boxes, paste, peak
+from training.tasks import pointing
+from training.tasks.pointing import LARGEST, SMALLEST, measure_boxes, paste, peak
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -19,8 +19,8 @@ from training import train as module
 from training.config import CAT
 from training.data import dataset
 from training.errors import TrainingError, run
-from training.export import export
 from training.networks import cat
+from training.tasks.export import export
 from training.transfer import transfer as transfer_module
 from training.transfer.judges import fit
 from training.transfer.transfer import SHIPPED, SIDE, features, fill, start, transfer

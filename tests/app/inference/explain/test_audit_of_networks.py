@@ -14,7 +14,7 @@ from app.inference.explain.audit import audit
 from app.inference.networks.contract import Contract, load
 from app.inference.networks.engines import KerasNetwork, OnnxNetwork
 from app.inference.networks.pooling import LogMeanExpPooling2D
-from training.export import export
+from training.tasks.export import export
 
 
 def every_kind():

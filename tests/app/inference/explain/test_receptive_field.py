@@ -10,7 +10,7 @@ from keras import layers
 from app.inference.explain.receptive_field import Box, Window, pixels, receptive_field, shape_of, size_of, window
 from app.inference.networks.contract import Contract, Stage, load
 from app.inference.networks.engines import OnnxNetwork
-from training.export import describe
+from training.tasks.export import describe
 
 IMAGE = Window((1, 1), (1, 1), (0, 0))
 
