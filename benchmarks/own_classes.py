@@ -4,8 +4,8 @@
 
 Four tasks of three classes, 20 and 150 photos a class, drawn anew for each of --draws; measured on up to 50 other photos a
 class. A fifth, of which there are enough photos for 1,000 a class, shows what more of them bring, and counts in no mean.
-`plain` is the network of Keras' tutorials on image classification, with the settings that stand there. A run that is in --out
-already is not repeated, so an interrupted benchmark goes on; the figures are summed up anew each time.
+`plain` is the network of Keras' tutorials on image classification, with the settings that stand there. A run that is in
+--out already is not repeated, so an interrupted benchmark goes on; the figures are summed up anew each time.
 
 The shipped `cat`, from which its namesake here starts, has seen many of these photos, labelled only as cats or no cats.
 """
