@@ -15,7 +15,7 @@ from app.errors import NetworkError
 from app.middleware.admission import OPEN_PATHS, Admission
 from app.middleware.head import Head
 from app.middleware.request_log import RequestLog
-from app.routes import batch, classify, docs, explain, health, metrics, models, open_inference, page, predict
+from app.routes import batch, classify, docs, effects, explain, health, metrics, models, open_inference, page, predict
 from app.schemas import problem
 from app.service import Service
 from app.settings import Settings, tracing_is_wanted
@@ -54,13 +54,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=list(service.settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=[ID, "Retry-After", "X-Probabilities", "X-Probability-Cat"],
+            expose_headers=[ID, "Retry-After", "X-Edits", "X-Probabilities", "X-Probability-Cat"],
         )
     app.add_middleware(RequestLog)
     if tracing_is_wanted():
         tracing.install(app)
     problems.register(app)
-    for family in (predict, batch, classify, explain, models, open_inference, health, metrics, docs, page):
+    for family in (predict, batch, classify, explain, effects, models, open_inference, health, metrics, docs, page):
         app.include_router(family.router)
     docs.mount_assets(app)
     page.mount_assets(app)

@@ -1,8 +1,6 @@
 """What the routes share: the settings, the loaded networks and the workers."""
 
 import asyncio
-import contextlib
-import ctypes
 import json
 import logging
 import math
@@ -18,6 +16,7 @@ from app.inference import decode
 from app.inference.networks import versions
 from app.inference.networks.engines import Network
 from app.inference.networks.load import load_all
+from app.inference.networks.runtime import release_memory
 from app.middleware.api_keys import ApiKeys
 from app.settings import Settings
 from app.telemetry import metrics
@@ -65,7 +64,7 @@ class Service:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
         loaded, records = self._loaded()
         decode.prepare()
-        _release_memory()
+        release_memory()
         self._serve(loaded, records)
 
     def _loaded(self) -> "tuple[Loaded, Records]":
@@ -103,7 +102,7 @@ class Service:
             metrics.reloaded("done")
             log.info("reloaded: %s", ", ".join(f"{name} {', '.join(by_version)}" for name, by_version in loaded.items()))
             del loaded
-            await asyncio.to_thread(_release_memory)
+            await asyncio.to_thread(release_memory)
             return True
 
     def reload_soon(self) -> None:
@@ -149,12 +148,6 @@ Records = dict[Path, dict[str, dict[str, Any] | None]]
 
 def _every(loaded: Loaded) -> list[Network]:
     return [network for by_version in loaded.values() for network in by_version.values()]
-
-
-def _release_memory() -> None:
-    """Return memory that only loading needed to the system; the C library would retain it. (Only glibc can do this.)"""
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _record(path: Path) -> dict[str, Any] | None:

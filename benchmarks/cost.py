@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from app.inference.networks import contract
-from app.inference.networks.engines import session
+from app.inference.networks.runtime import session
 from training.importing import onnx_graph
 from training.networks import pretrained
 

@@ -64,7 +64,7 @@ def load(name: str, folder: Path, threads: int) -> Run:
 
 def onnxruntime(model: bytes, threads: int, **entries: str) -> Run:
     """Set up as in the service, except for the threads; in the names of `entries`, _ stands for a dot."""
-    from app.inference.networks.engines import import_onnxruntime
+    from app.inference.networks.runtime import import_onnxruntime
 
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()

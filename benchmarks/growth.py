@@ -28,7 +28,8 @@ import skimage.data
 from PIL import Image
 
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork, import_onnxruntime
+from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.runtime import import_onnxruntime
 from app.inference.predict import PredictOptions, predict
 
 ROOT = Path(__file__).parent.parent

@@ -85,7 +85,7 @@ def layers(model: onnx.ModelProto) -> dict[str, Layer]:
 
 def observe(model: onnx.ModelProto, photos: np.ndarray) -> dict[str, Seen]:
     """Run the network in float on photos, (n, height, width, 3) uint8, and describe every activation that is a picture."""
-    from app.inference.networks.engines import session
+    from app.inference.networks.runtime import session
 
     every = onnx.ModelProto()
     every.CopyFrom(model)

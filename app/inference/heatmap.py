@@ -81,6 +81,8 @@ def evidence(network: Network, tensor: np.ndarray, stages: dict[str, np.ndarray]
     offset = 0.0
     positions_scored = False
     for stage in reversed(contract.stages[start:]):
+        if len(stage.shape) == 1 and stage.name in network.changes.muted:
+            gradient = gradient * ~network.changes.muted[stage.name]
         if stage.kind == "dense":
             offset += float(network.bias(stage.name).astype(np.float64) @ gradient)
             gradient = network.kernel(stage.name).astype(np.float64) @ gradient

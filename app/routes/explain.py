@@ -12,19 +12,12 @@ from app.inference.drawing.channels import with_legend
 from app.inference.explain.compare import compare
 from app.inference.explain.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
 from app.routes.options import OptionsRoute
-from app.routes.parameters import Chosen, ServiceNeeded
-from app.schemas import explanation, form, guises, shared
+from app.routes.parameters import Chosen, EditsOption, ServiceNeeded, StageName, edited
+from app.schemas import arrays, explanation, form, guises, shared
 
 router = APIRouter(tags=["explanations"], route_class=OptionsRoute)
 
 ERRORS = (401, 404, 413, 415, 422, 429, 503, 504)
-StageName = Annotated[
-    str,
-    Query(
-        description="A stage, or a layer inside one; GET /models/{network} lists both",
-        openapi_examples={"cat": {"value": "stem"}, "tutorial": {"value": "block1_conv"}, "any": {"value": "scores"}},
-    ),
-]
 PICTURE = {"description": "All channels on one colour scale, with its legend", "content": {"image/png": {}}}
 
 
@@ -46,6 +39,7 @@ async def post_unit(
     contributions: Annotated[
         int, Query(ge=1, le=1000, description="How many inputs of a fully connected unit to list")
     ] = 12,
+    edits: EditsOption = None,
 ) -> Response:
     """Recomputes one number of a feature map in float64, from the same inputs, weights and bias, one term at a time, and
     shows it beside the number that the network computed.
@@ -55,8 +49,9 @@ async def post_unit(
 
     def work() -> Response:
         position = (row, column, channel)
-        photo, audit = explain_unit(data, chosen, stage, position, contributions, service.settings.max_pixels)
-        return shared.response(explanation.unit(photo, audit, chosen))
+        network = edited(chosen, request, edits)
+        photo, audit = explain_unit(data, network, stage, position, contributions, service.settings.max_pixels)
+        return shared.response(explanation.unit(photo, audit, network))
 
     return await service.workers.run(work)
 
@@ -88,6 +83,7 @@ async def post_stage(
     ] = None,
     sheet: Annotated[bool, Query(description="Include the picture of all channels")] = True,
     values: Annotated[bool, Query(description="Include every value of that channel, not only its picture")] = True,
+    edits: EditsOption = None,
 ) -> Response:
     """Returns all channels of a stage in one picture on one colour scale, each channel's mean and peak, and on request every
     value of one channel.
@@ -96,8 +92,9 @@ async def post_stage(
     data = await form.file(request)
 
     def work() -> Response:
-        explained = explain_stage(data, chosen, stage, channel, sheet, service.settings.max_pixels)
-        return shared.response(explanation.stage(stage, explained, channel, chosen, with_values=values))
+        network = edited(chosen, request, edits)
+        explained = explain_stage(data, network, stage, channel, sheet, service.settings.max_pixels)
+        return shared.response(explanation.stage(stage, explained, channel, network, with_values=values))
 
     return await service.workers.run(work)
 
@@ -114,6 +111,7 @@ async def post_stage_picture(
     chosen: Chosen,
     request: Request,
     stage: Annotated[str, Path(description="A stage, or a layer inside one", openapi_examples={"cat": {"value": "stem"}})],
+    edits: EditsOption = None,
 ) -> Response:
     """Draws every channel of a stage on one colour scale that includes zero, with a legend."""
     if chosen.contract.stage(stage) is None:
@@ -121,10 +119,12 @@ async def post_stage_picture(
         raise NotFound(f"Network {chosen.contract.network} has no stage {stage[:80]!r}; its stages are {known}.")
     data = await form.file(request)
 
-    def work() -> bytes:
-        return with_legend(drawn(stage_values(data, chosen, stage, service.settings.max_pixels)[1]))
+    def work() -> Response:
+        network = edited(chosen, request, edits)
+        picture = with_legend(drawn(stage_values(data, network, stage, service.settings.max_pixels)[1]))
+        return Response(picture, headers=arrays.edits_header(network.changes.count), media_type="image/png")
 
-    return Response(await service.workers.run(work), media_type="image/png")
+    return await service.workers.run(work)
 
 
 @router.post(

@@ -6,6 +6,7 @@ from fastapi import Depends, Path, Query, Request
 
 from app.inference.networks.engines import Network
 from app.inference.predict import Answer, PredictOptions, predict
+from app.schemas import edits, form
 from app.service import Service
 from app.telemetry import metrics, tracing
 
@@ -52,15 +53,35 @@ StageNames = Annotated[
         openapi_examples={"all": {"summary": "all stages", "value": []}, "one": {"value": ["block1_relu"]}},
     ),
 ]
+StageName = Annotated[
+    str,
+    Query(
+        description="A stage, or a layer inside one; GET /models/{network} lists both",
+        openapi_examples={"cat": {"value": "stem"}, "tutorial": {"value": "block1_conv"}, "any": {"value": "scores"}},
+    ),
+]
 FeatureMaps = Annotated[
     Literal["thumbnails", "summary", "none"], Query(description="Pictures and numbers, numbers only, or neither")
 ]
 Channels = Annotated[int, Query(ge=1, le=64, description="How many of the strongest channels of each stage are shown")]
 
 
+EditsOption = Annotated[str | None, Query(alias=edits.NAME, description=edits.DESCRIPTION, openapi_examples=edits.EXAMPLES)]
+
+
+def edited(network: Network, request: Request, option: str | None) -> Network:
+    """The network with the edits that the request's query or, after its photo was asked for, its form names; itself without.
+
+    Takes a worker's time. Raises InvalidRequest for what does not fit.
+    """
+    in_form = form.long_option(request, edits.NAME)
+    text = option if in_form is None else in_form
+    return network if text is None else network.edited(edits.read(text))
+
+
 def answered(data: bytes, network: Network, options: PredictOptions, service: Service) -> Answer:
     """Answer one photo, and count it."""
     answer = predict(data, network, options, service.settings.max_pixels)
-    metrics.photo(answer, network.contract.network)
+    metrics.photo(answer, network.contract.network, edited=network.changes.count > 0)
     tracing.steps(answer.milliseconds)
     return answer

@@ -12,7 +12,16 @@ from app.errors import RequestError
 from app.inference.explain.compare import compare
 from app.inference.predict import PredictOptions, by_class, chosen_stages, input_file, raw_stages, read
 from app.routes.options import OptionsRoute
-from app.routes.parameters import Channels, Chosen, FeatureMaps, ServiceNeeded, StageNames, answered
+from app.routes.parameters import (
+    Channels,
+    Chosen,
+    EditsOption,
+    FeatureMaps,
+    ServiceNeeded,
+    StageNames,
+    answered,
+    edited,
+)
 from app.schemas import arrays, form, guises, prediction, shared
 
 router = APIRouter(tags=["photos"], route_class=OptionsRoute)
@@ -38,6 +47,7 @@ async def post_predict(
     with_input: Annotated[
         bool, Query(alias="input", description="Also return what the network saw, as a small file that stands for the photo")
     ] = False,
+    edits: EditsOption = None,
 ) -> Response:
     """Answers the probability of a cat, a verdict, and what every stage of the network computed on the way.
 
@@ -48,7 +58,8 @@ async def post_predict(
     data = await form.file(request)
 
     def work() -> Response:  # the answer's JSON is written on the thread too
-        return shared.response(prediction.prediction(answered(data, chosen, options, service), chosen))
+        network = edited(chosen, request, edits)
+        return shared.response(prediction.prediction(answered(data, network, options, service), network))
 
     return await service.workers.run(work)
 
@@ -101,13 +112,15 @@ async def post_feature_maps(
     chosen: Chosen,
     request: Request,
     stages: StageNames = [],  # noqa: B006  see post_predict
+    edits: EditsOption = None,
 ) -> Response:
     """Answers exactly what the network computed, stage by stage, in the pass that gave the probability."""
     chosen_stages(chosen, tuple(stages))
     data = await form.file(request)
 
     def work() -> Response:
-        result = raw_stages(data, chosen, tuple(stages), service.settings.max_pixels)
-        return arrays.response(result.stages, by_class(chosen, result))
+        network = edited(chosen, request, edits)
+        result = raw_stages(data, network, tuple(stages), service.settings.max_pixels)
+        return arrays.response(result.stages, by_class(network, result), network.changes.count)
 
     return await service.workers.run(work)

@@ -13,7 +13,7 @@ from app.inference.explain.audit import Audit, Contribution
 from app.inference.explain.explain import ExplainedStage
 from app.inference.explain.receptive_field import Box
 from app.inference.networks.engines import Network
-from app.schemas.shared import ImageAnswer, ModelAnswer, data_uri, image_answer, model_answer
+from app.schemas.shared import EditsAnswer, ImageAnswer, ModelAnswer, data_uri, edits_answer, image_answer, model_answer
 
 Cells = list[list[list[float]]]
 
@@ -39,7 +39,7 @@ class ContributionAnswer(BaseModel):
     product: float
 
 
-class UnitExplanation(BaseModel):
+class UnitExplanation(EditsAnswer):
     """The arithmetic behind one number. Which optional members are present depends on `kind`."""
 
     stage: str = Field(examples=["block1_conv"])
@@ -85,6 +85,9 @@ class UnitExplanation(BaseModel):
     others: int | None = Field(None, description="How many further inputs there are")
     others_sum: float | None = Field(None, description="What they add together")
     largest_term: float | None = Field(None, description="The largest magnitude that was added")
+    muted: bool = Field(
+        False, description="Whether an edit mutes its channel; the value is then 0, whatever the steps come to"
+    )
     value: float = Field(description="The result, recomputed in float64")
     computed: float = Field(description="What the network itself computed, in float32")
     difference: float = Field(description="|value - computed|")
@@ -124,7 +127,7 @@ class PlaneAnswer(BaseModel):
     values: str | None = Field(description="float32, little-endian, row by row, in base64")
 
 
-class StageExplanation(BaseModel):
+class StageExplanation(EditsAnswer):
     """What one stage computed for the photo."""
 
     stage: str = Field(examples=["block1_relu"])
@@ -161,6 +164,7 @@ def unit(photo: Photo, audit: Audit, network: Network) -> dict[str, Any]:
         "relative_difference": audit.relative_difference,
         "image": image_answer(photo),
         "model": model_answer(network),
+        **edits_answer(network),
     }
 
 
@@ -208,6 +212,7 @@ def stage(
         "plane": plane,
         "image": image_answer(explained.photo),
         "model": model_answer(network),
+        **edits_answer(network),
     }
 
 

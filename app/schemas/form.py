@@ -45,6 +45,11 @@ READING = "catscope.form"
 MAX_OPTION_BYTES = 64 * 1024
 """Longest value of an option in a form."""
 
+LONG_OPTIONS = {"edits": 2 * 1024 * 1024}
+"""Options that may be longer, in bytes: `edits` may hold a hundred thousand weights with all their digits. They do not go
+through the query; endpoints ask for them with `long_option`.
+"""
+
 
 class OptionsInForm(Exception):
     """The form holds options that belong to the query."""
@@ -54,7 +59,7 @@ class Reading:
     """The form of one request, and the options in it. Its body is in memory until the photos are taken out.
 
     `known` are the options that the route takes, None where other parts do not matter; `options` the names and values of
-    those that the form holds.
+    those that the form holds, `long_options` those of them that may be long.
     """
 
     def __init__(self, known: Collection[str] | None) -> None:
@@ -63,6 +68,7 @@ class Reading:
         self.body: bytes | bytearray = b""
         self.parts: list[tuple[bytes, slice]] | None = None
         self.options: list[tuple[str, str]] = []
+        self.long_options: dict[str, bytes] = {}
 
     def read_options(self, part: str) -> None:
         """Find the options among the parts beside the photo's `part`. Raises InvalidRequest for other names."""
@@ -71,10 +77,12 @@ class Reading:
         for name, (_, span) in zip(names, self.parts or [], strict=True):
             if name in self.known:
                 value = bytes(memoryview(self.body)[span])
-                if len(value) > MAX_OPTION_BYTES:
-                    raise InvalidRequest(
-                        f"The option {name} has {len(value)} bytes; at most {MAX_OPTION_BYTES} are accepted."
-                    )
+                most = LONG_OPTIONS.get(name, MAX_OPTION_BYTES)
+                if len(value) > most:
+                    raise InvalidRequest(f"The option {name} has {len(value)} bytes; at most {most} are accepted.")
+                if name in LONG_OPTIONS:
+                    self.long_options[name] = value
+                    continue
                 try:
                     self.options.append((name, value.decode()))
                 except UnicodeDecodeError as error:
@@ -136,6 +144,12 @@ async def _named(request: Request, part: str) -> list[bytes]:
             raise OptionsInForm
     body, reading.body = reading.body, b""  # while the photos wait for a thread, they are in memory once
     return [bytes(memoryview(body)[span]) for span in spans]
+
+
+def long_option(request: Request, name: str) -> bytes | None:
+    """The value of one of LONG_OPTIONS in the form, after its photo was asked for; None where the form has none."""
+    reading: Reading = request.scope[READING]
+    return reading.long_options.get(name)
 
 
 def _received(parts: list[tuple[bytes, slice]]) -> str:

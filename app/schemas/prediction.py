@@ -8,7 +8,7 @@ from app.inference.feature_maps import FeatureMap
 from app.inference.networks.engines import Network
 from app.inference.predict import Answer
 from app.schemas.problem import Problem
-from app.schemas.shared import ImageAnswer, ModelAnswer, data_uri, image_answer, model_answer
+from app.schemas.shared import EditsAnswer, ImageAnswer, ModelAnswer, data_uri, edits_answer, image_answer, model_answer
 
 
 class ChannelAnswer(BaseModel):
@@ -33,7 +33,7 @@ class FeatureMapAnswer(BaseModel):
     channels: list[ChannelAnswer] = Field(description="The strongest channels by mean magnitude, the strongest first")
 
 
-class Prediction(BaseModel):
+class Prediction(EditsAnswer):
     """The answer to one photo."""
 
     label: str = Field(description="The likelier class, `cat` or `not_cat` unless the network has others", examples=["cat"])
@@ -110,6 +110,7 @@ def prediction(answer: Answer, network: Network) -> dict[str, Any]:
         "input": data_uri(answer.input, "webp"),
         "image": image_answer(answer.photo),
         "model": model_answer(network),
+        **edits_answer(network),
         "timings_ms": answer.milliseconds,
     }
 

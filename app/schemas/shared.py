@@ -29,6 +29,13 @@ class ModelAnswer(BaseModel):
     version: str = Field(examples=["1.0.0"])
     sha256: str = Field(description="Of the file that was run: model.onnx, or model.keras under CATSCOPE_ENGINE=keras")
     input_shape: list[int] = Field(description="[height, width, channels]", examples=[[100, 100, 3]])
+    edited: bool = Field(False, description="Whether it was changed by `edits` and this is not its own answer")
+
+
+class EditsAnswer(BaseModel):
+    """A part of answers for which the network may be edited."""
+
+    edits: int = Field(0, description="How many `edits` the network had for this answer; missing where it had none")
 
 
 def response(answer: dict[str, Any] | list[Any]) -> Response:
@@ -55,7 +62,13 @@ def model_answer(network: Network) -> dict[str, Any]:
         "version": network.contract.version,
         "sha256": network.sha256,
         "input_shape": network.contract.input_shape,
+        **({"edited": True} if network.changes.count else {}),
     }
+
+
+def edits_answer(network: Network) -> dict[str, int]:
+    """The edits of a network in the shape of `EditsAnswer`, nothing for a network as it is."""
+    return {"edits": network.changes.count} if network.changes.count else {}
 
 
 def data_uri(picture: bytes | None, kind: str = "png") -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.inference.networks.engines import session
+from app.inference.networks.runtime import session
 from benchmarks.graph_model import to_onnx
 from training.errors import TrainingError
 

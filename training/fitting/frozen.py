@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from app.inference.networks.engines import session
+from app.inference.networks.runtime import session
 from training.importing import onnx_graph
 
 CHUNK = 8

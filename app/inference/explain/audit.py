@@ -46,6 +46,7 @@ class Audit:
     - dense: `contributions` (see `Contribution`), the largest first, `others` (how many more) and `others_sum`,
       `largest_term`, `products_sum`, `bias`, `sum`
     - probabilities: `terms` (the scores), `exponentials` of the scores minus the largest, and their `total`
+    - any that an edit mutes: `muted`, True; the value is then 0, whatever the steps come to
     """
 
     stage: Stage
@@ -99,10 +100,8 @@ def audit(network: Network, stage: Stage, values: Mapping[str, np.ndarray], posi
     row, column, channel = position
     contract = network.contract
     inputs = [_picture(values[name]).astype(np.float64) for name in stage.inputs]
-    box, seen = (
-        receptive_field.seen(contract, stage, row, column),
-        receptive_field.pixels(contract, stage, row, column),
-    )
+    box = receptive_field.seen(contract, stage, row, column)
+    seen = receptive_field.pixels(contract, stage, row, column)
     if stage.kind == "flatten":  # each unit sees one number, although the stage sees everything
         source = _unravelled(channel, inputs[0].shape)
         before = contract.stage(stage.inputs[0])
@@ -110,6 +109,8 @@ def audit(network: Network, stage: Stage, values: Mapping[str, np.ndarray], posi
         seen = receptive_field.pixels(contract, before, *source[:2]) if before else box
     unit = _Unit(network, stage, inputs, position, box, contributions)
     value, steps = _STEPS[stage.kind](unit)
+    if network.changes.mutes(stage.name, channel):
+        value, steps["muted"] = 0.0, True
     return Audit(
         stage=stage,
         position=position,
@@ -286,10 +287,9 @@ def _dense(unit: _Unit) -> Result:
     weights = unit.network.kernel(unit.stage.name)[:, unit.channel].astype(np.float64)
     products = inputs * weights
     largest = np.argsort(-np.abs(products), kind="stable")[: unit.contributions]
-    before = unit.network.contract.stage(unit.stage.inputs[0])
-    picture = (
-        receptive_field.shape_of(unit.network.contract, before.inputs[0]) if before and before.kind == "flatten" else None
-    )
+    contract = unit.network.contract
+    before = contract.stage(unit.stage.inputs[0])
+    picture = receptive_field.shape_of(contract, before.inputs[0]) if before and before.kind == "flatten" else None
     listed = tuple(
         Contribution(
             index=int(index),

@@ -5,24 +5,21 @@ the export was made; it needs TensorFlow and starts slowly. tests/model/test_shi
 the same.
 """
 
-import contextlib
 import functools
-import hashlib
-import mmap
-import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
-from app.errors import NetworkError
-from app.inference.networks import onnx_file
+from app.errors import InvalidRequest, NetworkError
+from app.inference.networks import edits, onnx_changes, onnx_file
 from app.inference.networks.contract import Contract
+from app.inference.networks.edits import Changes, Edit
+from app.inference.networks.onnx_file import ModelFile
+from app.inference.networks.runtime import passing_session, session
 
 
 @dataclass(frozen=True)
@@ -36,10 +33,14 @@ class ForwardPass:
 
 
 class Network(Protocol):
-    """A loaded network. Several threads may call `run` at once."""
+    """A loaded network, or an edited one. Several threads may call `run` at once.
+
+    `changes` are its edits; none in a network as it was loaded.
+    """
 
     contract: Contract
     sha256: str
+    changes: Changes
 
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> ForwardPass:
         """Run one photo, (1, height, width, 3) float32 0..255, through the network."""
@@ -64,44 +65,50 @@ class Network(Protocol):
     def normalization(self, stage: str) -> tuple[np.ndarray, np.ndarray]:
         """A normalization's factor and shift, each (channels,) float32. Raises KeyError for another kind of stage."""
 
+    def edited(self, wanted: Sequence[Edit]) -> "Network":
+        """The network with those edits; itself where there are none.
 
-@functools.cache
-def import_onnxruntime() -> ModuleType:
-    """ONNX Runtime, imported on first use, with its telemetry off and one memory arena for all sessions.
-
-    Since 1.32 its Linux builds send telemetry to Microsoft unless that is disabled before the import (see its Privacy.md); a
-    service for people's photos must not. Passes allocate from the arena: shared by all sessions, and grown by the requested
-    size instead of to the next power of two, it takes less memory.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    memory = onnxruntime.OrtMemoryInfo(
-        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-    )
-    growth = {"max_mem": 0, "arena_extend_strategy": 1, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
-    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(growth))
-    module: ModuleType = onnxruntime
-    return module
+        Raises InvalidRequest for what does not fit, and where the engine cannot do it. Its `run` raises InvalidRequest when
+        the edits make numbers too large for float32.
+        """
 
 
 class OnnxNetwork:
-    """A network run by ONNX Runtime, one thread per pass: parallel single-thread passes give more throughput on a CPU."""
+    """A network run by ONNX Runtime, one thread per pass: parallel single-thread passes give more throughput on a CPU.
 
-    def __init__(self, contract: Contract) -> None:
-        path = contract.verified("model.onnx")
-        try:
-            self._file = os.open(path, os.O_RDONLY)  # stays open, so that a replaced file still has its old bytes
-            weakref.finalize(self, os.close, self._file)
-            self._session = session(path)
-        except Exception as error:  # the runtime's own exceptions share no base class
-            raise NetworkError(f"{path} cannot be run: {error}") from error
+    The edited network that was asked for last, of all networks, is held, so that its next question needs no new session.
+    """
+
+    def __init__(self, contract: Contract, file: ModelFile | None = None, changes: Changes | None = None) -> None:
+        """Load the network; with the open `file` of one that is loaded, an edited network."""
         self.contract = contract
         self.sha256 = contract.files["model.onnx"]
-        self._weights: dict[str, np.ndarray] = {}
+        self.changes = changes or Changes()
+        path = contract.folder / "model.onnx" if file else contract.verified("model.onnx")
+        try:
+            self._file = file or ModelFile(path, self.sha256)
+            self._session = passing_session(self.model) if changes else session(path)
+        except NetworkError:
+            raise
+        except Exception as error:  # the runtime's own exceptions share no base class
+            raise NetworkError(f"{path} cannot be run: {error}") from error
         self._inner = [layer.name for layer in contract.inner]
         self._inner_session: Any = None
         self._inner_session_lock = threading.Lock()
+        self._recent: OnnxNetwork | None = None
+
+    def edited(self, wanted: Sequence[Edit]) -> "OnnxNetwork":
+        """See Network.edited."""
+        changes = edits.changes(wanted, self.contract)
+        if not changes.count:
+            return self
+        recent = self._recent  # another thread may replace it, which costs a session and nothing else
+        if recent is None or recent.changes.key != changes.key:
+            for other in list(_WITH_EDITED):
+                other._recent = None
+            recent = self._recent = OnnxNetwork(self.contract, self._file, changes)
+            _WITH_EDITED.add(self)
+        return recent
 
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> ForwardPass:
         """See Network.run."""
@@ -109,72 +116,83 @@ class OnnxNetwork:
         active = self._session if set(self._inner).isdisjoint(names) else self._session_with_inner_layers()
         outputs = active.run(names, {"image": tensor})
         arrays = {name: _channels_last(output[0]) for name, output in zip(names, outputs, strict=True)}
+        if self.changes.count:
+            check_finite(arrays)
         return ForwardPass(arrays["probabilities"], arrays)
 
     def _session_with_inner_layers(self) -> Any:
         """A second session, created when a layer inside a stage is first requested."""
         with self._inner_session_lock:
             if self._inner_session is None:
-                with self._model() as model:
-                    self._inner_session = session(onnx_file.with_outputs(model[:], self._inner))
+                self._inner_session = passing_session(lambda: self.model(with_inner_layers=True))
             return self._inner_session
 
-    def _model(self) -> mmap.mmap:
-        """The bytes that the session was made from. Raises NetworkError if they were overwritten."""
-        with contextlib.suppress(ValueError, OSError):  # an empty file cannot be mapped
-            model = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
-            if hashlib.sha256(model).hexdigest() == self.sha256:
-                return model
-            model.close()
-        path = self.contract.folder / "model.onnx"
-        raise NetworkError(f"{path} was overwritten in place; replace the file instead")
+    def model(self, with_inner_layers: bool = False) -> bytes:
+        """The ONNX model, with its changes; the layers inside stages are outputs on request.
+
+        Raises NetworkError if the file was overwritten.
+        """
+        weights = {
+            f"{stage}/kernel": functools.partial(_patched, filters) for stage, filters in self.changes.kernels.items()
+        }
+        weights |= {f"{stage}/bias": functools.partial(_patched, one) for stage, one in self.changes.biases.items()}
+        muted = {}
+        for stage, channels in self.changes.muted.items():
+            shape = self.contract.stage(stage).shape  # type: ignore[union-attr]  # `edits` checked it
+            muted[stage] = channels[:, None, None] if len(shape) == 3 else channels
+        with self._file.map() as mapped:
+            model = onnx_changes.changed(mapped, weights, muted)
+        return onnx_file.with_outputs(model, self._inner) if with_inner_layers else model
 
     def kernel(self, stage: str) -> np.ndarray:
         """See Network.kernel."""
-        kernel = self._weight(f"{stage}/kernel")
-        return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel
+        return _filters_last(_patched(self.changes.kernels.get(stage, {}), self._file.weight(f"{stage}/kernel")))
 
     def bias(self, stage: str) -> np.ndarray:
         """See Network.bias."""
-        return self._weight(f"{stage}/bias")
+        return _patched(self.changes.biases.get(stage, {}), self._file.weight(f"{stage}/bias"))
 
     def scaling(self, stage: str) -> tuple[float, float]:
         """See Network.scaling."""
-        return self._weight(f"{stage}/scale").item(), self._weight(f"{stage}/offset").item()
+        return self._file.weight(f"{stage}/scale").item(), self._file.weight(f"{stage}/offset").item()
 
     def slopes(self, stage: str) -> np.ndarray:
         """See Network.slopes."""
-        return _channels_last(self._weight(f"{stage}/slopes"))
+        return _channels_last(self._file.weight(f"{stage}/slopes"))
 
     def normalization(self, stage: str) -> tuple[np.ndarray, np.ndarray]:
         """See Network.normalization."""
-        return self._weight(f"{stage}/gamma"), self._weight(f"{stage}/beta")
-
-    def _weight(self, name: str) -> np.ndarray:
-        """One array of weights, read from the file on first use: the runtime has its own copy, and answering a photo needs
-        almost none of them. Raises KeyError for an unknown name.
-        """
-        if name not in self._weights:
-            with self._model() as model:
-                self._weights[name] = onnx_file.copy(model, name)
-        return self._weights[name]
+        return self._file.weight(f"{stage}/gamma"), self._file.weight(f"{stage}/beta")
 
 
-def session(model: bytes | Path) -> Any:
-    """An ONNX Runtime session on the CPU, one thread per pass, for a serialized model or its file."""
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.enable_mem_pattern = False  # preallocating a whole pass saves no time here and takes more memory
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+_WITH_EDITED: weakref.WeakSet[OnnxNetwork] = weakref.WeakSet()
+"""The network that holds an edited one, of all that are loaded; two threads at once may leave two."""
+
+
+def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise InvalidRequest when a stage of an edited network, by name, has numbers that are not finite."""
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise InvalidRequest(f"With these edits, numbers of stage {name} leave the range of float32; use smaller ones.")
 
 
 def _channels_last(output: np.ndarray) -> np.ndarray:
     """ONNX's (channels, height, width) as (height, width, channels), as people and Keras read it. A view, no copy."""
     return output.transpose(1, 2, 0) if output.ndim == 3 else output
+
+
+def _filters_last(weights: np.ndarray) -> np.ndarray:
+    """ONNX's (filters, inputs, height, width) as (height, width, inputs, filters); other shapes unchanged. A view."""
+    return weights.transpose(2, 3, 1, 0) if weights.ndim == 4 else weights
+
+
+def _patched(by_channel: Mapping[int, np.ndarray] | Mapping[int, float], weights: np.ndarray) -> np.ndarray:
+    """ONNX's `weights` with others for some channels: a copy, or themselves if there are none."""
+    if by_channel:
+        weights = weights.copy()
+        for channel, values in by_channel.items():
+            _filters_last(weights)[..., channel] = values
+    return weights
 
 
 class KerasNetwork:
@@ -194,6 +212,7 @@ class KerasNetwork:
             raise NetworkError(f"{path} cannot be loaded: {error}") from error
         self.contract = contract
         self.sha256 = contract.files["model.keras"]
+        self.changes = Changes()
         self._model = model
         names = [stage.name for stage in (*contract.stages, *contract.inner)]
         self._tapped = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
@@ -203,6 +222,12 @@ class KerasNetwork:
         outputs = self._tapped(tensor, training=False)
         arrays = {name: np.asarray(outputs[name])[0] for name in {"probabilities", *stages}}
         return ForwardPass(arrays["probabilities"], arrays)
+
+    def edited(self, wanted: Sequence[Edit]) -> "KerasNetwork":
+        """See Network.edited."""
+        if wanted:
+            raise InvalidRequest("Networks are edited by the engine onnx only; this service runs CATSCOPE_ENGINE=keras.")
+        return self
 
     def kernel(self, stage: str) -> np.ndarray:
         """See Network.kernel."""

@@ -1,24 +1,65 @@
-"""The file model.onnx: read its weights by name, and add outputs to it.
+"""The file model.onnx: its bytes as they were when it was opened, its weights by name; and adding outputs to it.
 
 ONNX Runtime does not expose a model's weights, and the onnx package would be the largest thing in the image, for a handful
 of fields. So this module works on the file's protocol buffer directly (wire format: protobuf.dev; field numbers: onnx.proto3
 of the ONNX project).
 """
 
+import contextlib
+import hashlib
 import mmap
+import os
+import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from app.errors import NetworkError
 
 # Field numbers of ModelProto, GraphProto and TensorProto.
-_GRAPH, _INITIALIZER, _DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 7, 5, 1, 2, 8, 9
+GRAPH, NODE, INITIALIZER, INPUT, OUTPUT, VALUE_INFO = 7, 1, 5, 11, 12, 13
+DIMS, DATA_TYPE, NAME, RAW_DATA = 1, 2, 8, 9
 _TYPES = {1: np.float32, 7: np.int64}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# Field numbers of GraphProto.output, ValueInfoProto and TypeProto.
-_OUTPUT, _VALUE_NAME, _TYPE, _TENSOR_TYPE, _ELEMENT_TYPE = 12, 1, 2, 1, 1
-_FLOAT = 1
+# Field numbers of ValueInfoProto, TypeProto and TensorShapeProto.
+_VALUE_NAME, _TYPE, _TENSOR_TYPE, _ELEMENT_TYPE, _SHAPE, _DIMENSION, _SIZE = 1, 2, 1, 1, 2, 1, 1
+FLOAT = 1
+
+
+class ModelFile:
+    """One model.onnx, held open, so that a file that is replaced still has its old bytes. Threads may share it.
+
+    Raises OSError when it cannot be opened.
+    """
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self.path, self.sha256 = path, sha256
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        self._verified = (0, 0, 0)
+        self._weights: dict[str, np.ndarray] = {}
+
+    def map(self) -> mmap.mmap:
+        """Its bytes; close the map after use. Raises NetworkError if they were overwritten."""
+        with contextlib.suppress(ValueError, OSError):  # an empty file cannot be mapped
+            model = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
+            state = os.fstat(self._file)
+            written = (state.st_size, state.st_mtime_ns, state.st_ctime_ns)  # a digest takes as long as decoding a photo
+            if written == self._verified or hashlib.sha256(model).hexdigest() == self.sha256:
+                self._verified = written
+                return model
+            model.close()
+        raise NetworkError(f"{self.path} was overwritten in place; replace the file instead")
+
+    def weight(self, name: str) -> np.ndarray:
+        """One array of weights, shaped as `read` has it, read from the file on first use: the runtime has its own copy, and
+        answering a photo needs almost none of them. Raises KeyError for an unknown name.
+        """
+        if name not in self._weights:
+            with self.map() as model:
+                self._weights[name] = copy(model, name)
+        return self._weights[name]
 
 
 def copy(model: bytes | mmap.mmap, name: str) -> np.ndarray:
@@ -35,39 +76,40 @@ def read(model: bytes | mmap.mmap) -> dict[str, np.ndarray]:
     """
     weights = {}
     try:
-        for field, graph in _fields(memoryview(model)):
-            if field != _GRAPH or isinstance(graph, int):
+        for field, graph in fields(memoryview(model)):
+            if field != GRAPH or isinstance(graph, int):
                 continue
-            for inner, tensor in _fields(graph):
-                if inner == _INITIALIZER and not isinstance(tensor, int):
-                    name, values = _tensor(tensor)
+            for inner, data in fields(graph):
+                if inner == INITIALIZER and not isinstance(data, int):
+                    name, values = tensor(data)
                     weights[name] = values
     except (IndexError, ValueError, KeyError, UnicodeDecodeError) as error:
         raise NetworkError(f"the ONNX model cannot be read: {error}") from error
     return weights
 
 
-def _tensor(data: memoryview) -> tuple[str, np.ndarray]:
+def tensor(data: memoryview) -> tuple[str, np.ndarray]:
+    """A TensorProto's name and values, a read-only view into `data`."""
     name, kind, dims, raw = "", 1, list[int](), memoryview(b"")
-    for field, value in _fields(data):
+    for field, value in fields(data):
         if isinstance(value, int):
-            if field == _DATA_TYPE:
+            if field == DATA_TYPE:
                 kind = value
-            elif field == _DIMS:
+            elif field == DIMS:
                 dims.append(value)
-        elif field == _DIMS:  # repeated numbers may come packed
+        elif field == DIMS:  # repeated numbers may come packed
             position = 0
             while position < len(value):
                 number, position = _varint(value, position)
                 dims.append(number)
-        elif field == _NAME:
+        elif field == NAME:
             name = bytes(value).decode()
-        elif field == _RAW_DATA:
+        elif field == RAW_DATA:
             raw = value
     return name, np.frombuffer(raw, _TYPES[kind]).reshape(dims)
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """The fields of one message as (number, value): an int for numbers, bytes for everything else."""
     position = 0
     while position < len(data):
@@ -109,20 +151,30 @@ def with_outputs(model: bytes, names: list[str]) -> bytes:
     Two protocol buffer messages, one after the other, parse as one message with the fields of both (protobuf.dev,
     "Encoding", "Last One Wins"), so appending a graph that has only outputs adds those outputs.
     """
-    outputs = b"".join(
-        _encoded_field(_OUTPUT, _encoded_field(_VALUE_NAME, name.encode()) + _encoded_field(_TYPE, _float_tensor()))
-        for name in names
-    )
-    return model + _encoded_field(_GRAPH, outputs)
+    return model + _encoded_field(GRAPH, b"".join(_encoded_field(OUTPUT, float_value(name)) for name in names))
 
 
-def _float_tensor() -> bytes:
-    """A tensor type without a shape; the runtime infers it."""
-    return _encoded_field(_TENSOR_TYPE, _encoded_varint(_ELEMENT_TYPE << 3) + _encoded_varint(_FLOAT))
+def float_value(name: str, shape: tuple[int, ...] | None = None) -> bytes:
+    """The ValueInfoProto of a float32 tensor; the runtime infers a shape that is not given."""
+    tensor = encoded_number(_ELEMENT_TYPE, FLOAT)
+    if shape is not None:
+        sizes = [_encoded_field(_DIMENSION, encoded_number(_SIZE, size)) for size in shape]
+        tensor += _encoded_field(_SHAPE, b"".join(sizes))
+    return _encoded_field(_VALUE_NAME, name.encode()) + _encoded_field(_TYPE, _encoded_field(_TENSOR_TYPE, tensor))
 
 
 def _encoded_field(number: int, value: bytes) -> bytes:
-    return _encoded_varint(number << 3 | 2) + _encoded_varint(len(value)) + value
+    return head(number, len(value)) + value
+
+
+def head(number: int, size: int) -> bytes:
+    """What comes before the `size` bytes of a text or a message."""
+    return _encoded_varint(number << 3 | _BYTES) + _encoded_varint(size)
+
+
+def encoded_number(number: int, value: int) -> bytes:
+    """A field that is a number, 0 or more."""
+    return _encoded_varint(number << 3 | _VARINT) + _encoded_varint(value)
 
 
 def _encoded_varint(number: int) -> bytes:

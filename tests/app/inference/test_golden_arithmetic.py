@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from app.inference.networks.engines import import_onnxruntime
+from app.inference.networks.runtime import import_onnxruntime
 from training.importing import onnx_graph
 
 IMAGE = [[0, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 1, 0], [0, 0, 1, 0, 0]]

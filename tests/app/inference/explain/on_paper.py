@@ -7,6 +7,7 @@ import numpy as np
 
 from app.inference.explain.audit import Audit, audit
 from app.inference.networks.contract import Contract, Stage
+from app.inference.networks.edits import Changes
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Tiny:
     kernels: dict[str, np.ndarray] = field(default_factory=dict)
     biases: dict[str, np.ndarray] = field(default_factory=dict)
     scalings: dict[str, tuple[float, float]] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
 
     def kernel(self, stage: str) -> np.ndarray:
         return self.kernels[stage]
