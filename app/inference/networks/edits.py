@@ -135,9 +135,7 @@ class _Work:
 
 def _kernel(stage: Stage, kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if kernel.shape not in (shape, shape[:-1] if shape[-1] == 1 else shape):
-        raise InvalidRequest(
-            f"the kernel has the shape {list(kernel.shape)}; a filter of stage {stage.name} has {list(shape)}."
-        )
+        raise InvalidRequest(f"the kernel has the shape {list(kernel.shape)}; one of stage {stage.name} has {list(shape)}.")
     _check_numbers(kernel)
     return kernel.reshape(shape).astype(np.float32)
 

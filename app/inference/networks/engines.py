@@ -171,7 +171,7 @@ _WITH_EDITED: weakref.WeakSet[OnnxNetwork] = weakref.WeakSet()
 
 def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
     """Raise InvalidRequest when a stage of an edited network, by name, has numbers that are not finite."""
-    for name, values in arrays.items():
+    for name, values in reversed(arrays.items()):  # the probabilities last: they follow from the stages
         if not np.isfinite(values).all():
             raise InvalidRequest(f"With these edits, numbers of stage {name} leave the range of float32; use smaller ones.")
 
