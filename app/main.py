@@ -15,8 +15,8 @@ from app.errors import NetworkError
 from app.middleware.admission import OPEN_PATHS, Admission
 from app.middleware.head import Head
 from app.middleware.request_log import RequestLog
-from app.routes import batch, classify, docs, effects, explain, health, metrics, models, open_inference, page, predict
-from app.schemas import problem
+from app.routes import batch, classify, docs, explain, health, metrics, models, open_inference, page, predict
+from app.schemas import shared
 from app.service import Service
 from app.settings import Settings, tracing_is_wanted
 from app.telemetry import tracing
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if tracing_is_wanted():
         tracing.install(app)
     problems.register(app)
-    for family in (predict, batch, classify, explain, effects, models, open_inference, health, metrics, docs, page):
+    for family in (predict, batch, classify, explain, models, open_inference, health, metrics, docs, page):
         app.include_router(family.router)
     docs.mount_assets(app)
     page.mount_assets(app)
@@ -86,7 +86,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if not app.openapi_schema:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         parts = document["components"]["schemas"]
-        parts["Problem"] = problem.Problem.model_json_schema()
+        parts["Problem"] = shared.Problem.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             parts.pop(name, None)
         if app.state.service.keys:  # makes Swagger UI ask for one

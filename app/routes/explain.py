@@ -1,5 +1,7 @@
-"""POST /explain/unit, /explain/stage, /feature-maps/{stage} and /guises: how the network arrives at its answer."""
+"""POST /explain/..., /feature-maps/{stage} and /guises: how the network arrives at its answer."""
 
+import asyncio
+import threading
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -10,7 +12,10 @@ from app.errors import NotFound
 from app.inference.drawing.channels import sheet as drawn
 from app.inference.drawing.channels import with_legend
 from app.inference.explain.compare import compare
+from app.inference.explain.effects import MAX_CHANNELS, Stopped, effects
+from app.inference.explain.effects import check_stage as check_effects
 from app.inference.explain.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
+from app.middleware.request_log import GONE
 from app.routes.options import OptionsRoute
 from app.routes.parameters import Chosen, EditsOption, ServiceNeeded, StageName, edited
 from app.schemas import arrays, explanation, form, guises, shared
@@ -97,6 +102,52 @@ async def post_stage(
         return shared.response(explanation.stage(stage, explained, channel, network, with_values=values))
 
     return await service.workers.run(work)
+
+
+@router.post(
+    "/explain/effects",
+    summary="What would change without each of a stage's channels?",
+    response_model=explanation.EffectsAnswer,
+    responses=problems.responses(*ERRORS),
+    openapi_extra=form.FORM,
+)
+async def post_effects(
+    service: ServiceNeeded,
+    chosen: Chosen,
+    request: Request,
+    stage: StageName,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_CHANNELS, description="How many channels are muted at most, the strongest ones")
+    ] = MAX_CHANNELS,
+    edits: EditsOption = None,
+) -> Response:
+    """Mutes one channel of a stage after the other and lets the rest of the network answer each time.
+
+    That is the work of up to 64 photos. In a stage with more channels than this allows, the strongest are muted.
+    """
+    named = check_unit(chosen.contract, stage, (0, 0, 0))
+    check_effects(named)
+    data = await form.file(request)
+    stop = threading.Event()
+
+    def work() -> Response:
+        network = edited(chosen, request, edits)
+        found = effects(data, network, named, limit, service.settings.max_pixels, stop.is_set)
+        return shared.response(explanation.effects(stage, found, network))
+
+    async def stop_when_the_client_leaves() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        stop.set()
+
+    watching = asyncio.create_task(stop_when_the_client_leaves())
+    try:
+        return await service.workers.run(work)
+    except Stopped:
+        return Response(status_code=GONE)
+    finally:
+        watching.cancel()
+        stop.set()  # at the deadline, the work is still running
 
 
 @router.post(

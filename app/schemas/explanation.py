@@ -1,4 +1,4 @@
-"""The shapes of explanations, of a stage or a single unit, with the descriptions that Swagger UI shows."""
+"""The shapes of explanations, of a stage, a unit or the effects of channels, with the descriptions that Swagger UI shows."""
 
 import base64
 from typing import Any
@@ -10,6 +10,7 @@ from app.inference.decode import Photo
 from app.inference.drawing.channels import GAP, Sheet
 from app.inference.drawing.png import encode_image
 from app.inference.explain.audit import Audit, Contribution
+from app.inference.explain.effects import Effects
 from app.inference.explain.explain import ExplainedStage
 from app.inference.explain.receptive_field import Box
 from app.inference.networks.engines import Network
@@ -141,6 +142,27 @@ class StageExplanation(EditsAnswer):
     model: ModelAnswer
 
 
+class EffectAnswer(BaseModel):
+    """What muting one channel does."""
+
+    channel: int = Field(examples=[3])
+    mean: float = Field(description="Its mean magnitude for this photo", examples=[0.8])
+    probabilities: dict[str, float] = Field(description="Without it", examples=[{"cat": 0.6102, "not_cat": 0.3898}])
+    change: float = Field(description="The change of the probability of `label`", examples=[-0.3769])
+
+
+class EffectsAnswer(EditsAnswer):
+    """What muting each channel of a stage does to the answer."""
+
+    stage: str = Field(examples=["block1_relu"])
+    label: str = Field(description="The likelier class, with all channels", examples=["cat"])
+    probabilities: dict[str, float] = Field(examples=[{"cat": 0.9871, "not_cat": 0.0129}])
+    channels: int = Field(description="How many the stage has; of more than were muted, the strongest were", examples=[16])
+    effects: list[EffectAnswer] = Field(description="One for each channel that was muted, the largest change first")
+    image: ImageAnswer
+    model: ModelAnswer
+
+
 def unit(photo: Photo, audit: Audit, network: Network) -> dict[str, Any]:
     """An audit in the shape of `UnitExplanation`, without the members that its kind lacks."""
     row, column, channel = audit.position
@@ -211,6 +233,20 @@ def stage(
         "picture": data_uri(explained.picture),
         "plane": plane,
         "image": image_answer(explained.photo),
+        "model": model_answer(network),
+        **edits_answer(network),
+    }
+
+
+def effects(stage: str, found: Effects, network: Network) -> dict[str, Any]:
+    """The effects in the shape of `EffectsAnswer`."""
+    return {
+        "stage": stage,
+        "label": found.label,
+        "probabilities": found.probabilities,
+        "channels": found.channels,
+        "effects": [vars(effect) for effect in found.effects],
+        "image": image_answer(found.photo),
         "model": model_answer(network),
         **edits_answer(network),
     }

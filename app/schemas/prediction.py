@@ -7,8 +7,16 @@ from pydantic import BaseModel, Field
 from app.inference.feature_maps import FeatureMap
 from app.inference.networks.engines import Network
 from app.inference.predict import Answer
-from app.schemas.problem import Problem
-from app.schemas.shared import EditsAnswer, ImageAnswer, ModelAnswer, data_uri, edits_answer, image_answer, model_answer
+from app.schemas.shared import (
+    EditsAnswer,
+    ImageAnswer,
+    ModelAnswer,
+    Problem,
+    data_uri,
+    edits_answer,
+    image_answer,
+    model_answer,
+)
 
 
 class ChannelAnswer(BaseModel):

@@ -1,4 +1,4 @@
-"""What several answers contain: the photo, the network, pictures as data URIs; and JSON responses."""
+"""What several answers contain: the photo, the network, its edits, problems, pictures as data URIs; and JSON responses."""
 
 import base64
 from typing import Any
@@ -36,6 +36,16 @@ class EditsAnswer(BaseModel):
     """A part of answers for which the network may be edited."""
 
     edits: int = Field(0, description="How many `edits` the network had for this answer; missing where it had none")
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 describes it."""
+
+    type: str = Field(description="What kind of problem it is, a name that never changes")
+    title: str = Field(description="The kind of problem in words")
+    status: int = Field(description="The HTTP status code")
+    detail: str = Field(description="What was received and what is accepted")
+    error: str | None = Field(None, description="Below /v2, the same once more, where that protocol's clients look")
 
 
 def response(answer: dict[str, Any] | list[Any]) -> Response:

@@ -48,6 +48,7 @@ CLASSIFY = jsonschema_rs.Draft202012Validator(
     validate_formats=True,
     formats={"byte": is_base64},
 )
+EDITS = ('[{"stage": "scores", "channel": 1, "mute": true}]', '[{"stage": "scores", "channel": 0, "bias": 3}]', "[]")
 STAGES = ("block1_conv", "block1_pool", "block1_relu", "flatten", "probabilities")
 _settings = {"derandomize": True, "deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
 
@@ -119,6 +120,8 @@ def with_names(context: object, parameters: Any) -> st.SearchStrategy:
             replacements[name] = st.sampled_from(STAGES)
         elif name == "stages" and isinstance(value, list) and all(isinstance(stage, str) for stage in value):
             replacements[name] = st.lists(st.sampled_from(STAGES[:3]), min_size=len(value), max_size=len(value))
+        elif name == "edits" and isinstance(value, str):
+            replacements[name] = st.sampled_from(EDITS)
         elif name in ("row", "column", "channel") and type(value) is int and value >= 0:
             replacements[name] = st.integers(0, 2)
     return st.fixed_dictionaries(replacements).map(lambda replaced: {**parameters, **replaced}) | st.just(parameters)

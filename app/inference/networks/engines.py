@@ -169,7 +169,7 @@ _WITH_EDITED: weakref.WeakSet[OnnxNetwork] = weakref.WeakSet()
 """The network that holds an edited one, of all that are loaded; two threads at once may leave two."""
 
 
-def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
+def check_finite(arrays: dict[str, np.ndarray]) -> None:
     """Raise InvalidRequest when a stage of an edited network, by name, has numbers that are not finite."""
     for name, values in reversed(arrays.items()):  # the probabilities last: they follow from the stages
         if not np.isfinite(values).all():

@@ -24,6 +24,7 @@ ENDPOINTS = [
     ("/metrics", "get"),
     ("/explain/unit", "post"),
     ("/explain/stage", "post"),
+    ("/explain/effects", "post"),
     ("/guises", "post"),
     ("/models", "get"),
     ("/models/{network}", "get"),
