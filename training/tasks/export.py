@@ -12,9 +12,9 @@ import numpy as np
 from keras import layers
 
 from app.inference.networks.contract import Stage, name_of
-from app.inference.networks.runtime import session
 from app.inference.networks.onnx_file import with_outputs
 from app.inference.networks.pooling import LogMeanExpPooling2D
+from app.inference.networks.runtime import session
 from training.config import CLASSES
 from training.data.samples import samples
 from training.errors import TrainingError
