@@ -57,6 +57,8 @@ class NetworkAnswer(BaseModel):
         description="[low, high]: probabilities of cat (of the likeliest class, of more than two) answered `unsure`"
     )
     accuracy: dict[str, float] = Field(description="Measured accuracy by set of photos, from metrics.json")
+    guises: dict[str, float] = Field(description="Measured accuracy by guise, of all those photos in that guise")
+    photos: int = Field(description="How many photos all sets have together, 0 if none was measured")
 
 
 class Networks(BaseModel):
@@ -119,10 +121,13 @@ def network_answer(network: Network, versions: list[str], metrics: dict[str, Any
     """A network in the shape of `NetworkAnswer`; `versions` are all of its name."""
     contract = network.contract
     sets = (metrics or {}).get("sets", {})
+    pooled = sets.get("pooled", {})
     return model_answer(network) | {
         "versions": versions,
         "classes": contract.classes,
         "parameters": contract.parameters,
         "unsure": contract.unsure,
         "accuracy": {name: figures["accuracy"]["value"] for name, figures in sets.items()},
+        "guises": {name: figure["value"] for name, figure in pooled.get("guises", {}).items()},
+        "photos": pooled.get("photos", 0),
     }

@@ -87,6 +87,8 @@
  * @property {number} parameters
  * @property {[number, number]} unsure
  * @property {Record<string, number>} accuracy
+ * @property {Record<string, number>} guises
+ * @property {number} photos
  */
 
 /**

@@ -2,6 +2,7 @@
 
 import re
 
+import httpx2
 import pytest
 from playwright.sync_api import expect
 
@@ -35,6 +36,23 @@ def test_the_networks_are_shown_with_their_size(page_with_cat):
     head = page_with_cat.locator("table.guises thead").inner_text()
     assert "3,848,514 parameters" in head
     assert "30,000 numbers" in page_with_cat.locator("#why .lead").inner_text()
+
+
+def test_the_visitor_says_whether_there_is_a_cat_and_right_answers_are_counted(page_with_cat, url):
+    guises = ask(url, "guises")["guises"]
+    for button, truth in (("Yes", "cat"), ("No", "not_cat")):
+        page_with_cat.get_by_role("button", name=button, exact=True).click()
+        right = {n: sum(one["networks"][n]["label"] == truth for one in guises) for n in ("cat", "tutorial", "dense")}
+        expect(page_with_cat.locator("table.guises .kept td")).to_have_text([f"{n} of 12 times" for n in right.values()])
+        assert page_with_cat.locator("table.guises .wrong").count() == 36 - sum(right.values())
+
+
+def test_beside_each_guise_stands_how_often_a_network_is_right_in_it(page_with_cat, url):
+    served = {one["network"]: one for one in httpx2.get(f"{url}/models").json()["networks"]}
+    row = page_with_cat.locator('table.guises [data-guise="upside_down"]')
+    shown = [value(figure) for figure in row.locator(".measured").all()]
+    assert shown == [served[name]["guises"]["upside_down"] for name in ("cat", "tutorial", "dense")]
+    assert f"all {served['cat']['photos']:,} validation photos" in page_with_cat.locator("#why-body").inner_text()
 
 
 # Everywhere.

@@ -58,7 +58,7 @@ export class Enlarged {
     this.filter = el("figure", { class: "filter", hidden: true });
     this.surface = this.makeSurface(plane);
     const { at, move, trouble } = on;
-    this.slide = new Slide(layer.shape, { at, move, trouble, rest: () => on.choose(at(), { delay: 0 }) });
+    this.slide = new Slide(layer.shape, slid(layer), { at, move, trouble, rest: () => on.choose(at(), { delay: 0 }) });
     const { photo } = context;
     const onPhoto = el("div", { class: "held", style: framed(photo) }, el("img", { src: photo.url, alt: "" }), this.onPhoto);
     const hasInput = input !== "image" || layer.kernel;
@@ -84,7 +84,7 @@ export class Enlarged {
 
   /** @param {PlaneAnswer} plane */
   makeSurface(plane) {
-    const keys = "Arrow keys move the crosshair, Enter works out the sum, Space slides the filter.";
+    const keys = "Arrow keys move the crosshair, Enter works out the number, Space slides on.";
     return el(
       "div",
       {
@@ -215,6 +215,13 @@ export class Enlarged {
     );
   }
 }
+
+/**
+ * What slides over the picture.
+ *
+ * @param {StageAnswer} layer
+ */
+const slid = ({ kind, kernel }) => (kind.includes("convolution") ? "filter" : kernel ? "window" : "crosshair");
 
 /**
  * The weights of a fully connected unit, as pictures of what was flattened before it.

@@ -23,18 +23,24 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 export class Slide {
   /**
    * @param {number[]} shape the stage's
+   * @param {string} what slides over the picture
    * @param {SlideListeners} on
    */
-  constructor([height, width], on) {
+  constructor([height, width], what, on) {
+    this.what = what;
     this.height = height;
     this.width = width;
     this.on = on;
     /** @type {object | null} a new one each time it plays */
     this.playing = null;
-    this.button = el("button", { type: "button", "data-play": true, onclick: () => this.toggle() }, "Slide the filter");
+    this.button = el(
+      "button",
+      { type: "button", "data-play": true, onclick: () => this.toggle() },
+      `Slide the ${this.what}`,
+    );
     this.controls = el(
       "div",
-      { class: "buttons", role: "group", "aria-label": "Move the filter" },
+      { class: "buttons", role: "group", "aria-label": `Move the ${what}` },
       this.button,
       el("button", { type: "button", "data-step": true, onclick: () => this.step() }, "One step"),
       el("button", { type: "button", "data-rewind": true, onclick: () => this.rewind() }, "To the start"),
@@ -69,7 +75,7 @@ export class Slide {
   pause(settled = false) {
     if (!this.playing) return;
     this.playing = null;
-    this.button.textContent = "Slide the filter";
+    this.button.textContent = `Slide the ${this.what}`;
     if (settled) this.on.rest();
   }
 
