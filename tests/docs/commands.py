@@ -64,6 +64,7 @@ ELSEWHERE = {
     ".peers/runtimes/bin/python -m benchmarks.decoders --out benchmarks/decoders.json": PEERS,
     f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",
     f"{PYTHON} -m docs.screenshots": "needs a browser: tests/browser/test_measured.py runs it",
+    "make train-setup": "is what installed what runs this test",
     "make soak": "takes an hour and a half",
     "make test": "is what runs this test",
     "make check": "is run by CI, before the tests",
