@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from benchmarks.page import SAVES_DATA
 from benchmarks.start import start
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +41,7 @@ def main() -> None:
 def opened(chromium: Browser, url: str, width: int, height: int, **options: str) -> Page:
     """The page with everything about the cat answered, scrolled to the top."""
     page = chromium.new_page(viewport={"width": width, "height": height}, **options)
+    page.add_init_script(SAVES_DATA)
     page.goto(url)
     expect(page.locator("#network option").first).to_be_attached()
     page.set_input_files("#file", CAT)

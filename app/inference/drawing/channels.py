@@ -1,5 +1,6 @@
 """A stage's feature map comes in; one picture of all its channels, on one colour scale, goes out."""
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,23 @@ def _reduce(channel: np.ndarray) -> np.ndarray:
     image = Image.fromarray(channel)
     image.thumbnail((MAX_CELL_SIDE, MAX_CELL_SIDE), Image.Resampling.BOX)
     return np.asarray(image)
+
+
+def colour_sheet(values: np.ndarray) -> Sheet:
+    """Draw a photo, (height, width, 3) of 0..255, as its three channels side by side, in their own colours from 0 to 255."""
+    cells = [Image.open(io.BytesIO(colour_plane(values, channel))).convert("RGB") for channel in range(3)]
+    for cell in cells:
+        cell.thumbnail((MAX_CELL_SIDE, MAX_CELL_SIDE), Image.Resampling.BOX)
+    width, height = cells[0].size
+    image = Image.new("RGB", (3 * (width + GAP), height + GAP), "white")
+    for channel, cell in enumerate(cells):
+        image.paste(cell, (channel * (width + GAP), 0))
+    return Sheet(image, 3, (height, width), 0.0, 255.0)
+
+
+def colour_plane(values: np.ndarray, channel: int) -> bytes:
+    """A PNG of one channel of a photo in its own colour, one pixel per value, black at 0 and full at 255."""
+    return png.encode_levels(colours.indices(values[:, :, channel], 0.0, 255.0), colours.COLOURS[channel])
 
 
 def plane(values: np.ndarray, channel: int) -> bytes:

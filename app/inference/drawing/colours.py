@@ -25,6 +25,8 @@ def _ramp(anchors: tuple[tuple[int, int, int], ...]) -> np.ndarray:
 
 SEQUENTIAL = _ramp(_SEQUENTIAL)
 DIVERGING = _ramp(_DIVERGING)
+COLOURS = tuple(_ramp(((0, 0, 0), full)) for full in ((255, 70, 70), (70, 255, 70), (90, 90, 255)))
+"""For the three channels of a photo: from black to red, green and blue, a little pale so that dark blue can be seen."""
 
 _LEGEND_HEIGHT, _MIN_LEGEND_WIDTH, _MAX_LEGEND_WIDTH = 26, 180, 420  # pixels; the height includes its margin
 

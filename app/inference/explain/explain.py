@@ -56,16 +56,19 @@ def explain_stage(
     photo, values = stage_values(data, network, name, max_pixels)
     planes = colours.as_picture(values)
     bottom, top, _ = colours.scale(float(planes.min()), float(planes.max()))
+    draw_sheet, draw_plane = channels.sheet, channels.plane
+    if name == INPUT:
+        bottom, top, draw_sheet, draw_plane = 0.0, 255.0, channels.colour_sheet, channels.colour_plane
     return ExplainedStage(
         photo=photo,
         shape=values.shape,
         bottom=bottom,
         top=top,
-        sheet=channels.sheet(values) if with_sheet else None,
+        sheet=draw_sheet(values) if with_sheet else None,
         means=planes.mean(axis=(0, 1)),
         peaks=planes.max(axis=(0, 1)),
         picture=png.encode_image(Image.fromarray(values.astype(np.uint8))) if name == INPUT else None,
-        plane=None if channel is None else channels.plane(values, channel),
+        plane=None if channel is None else draw_plane(values, channel),
         values=None if channel is None else planes[:, :, channel],
     )
 

@@ -16,17 +16,15 @@ const MAX_BUTTONS = 2048; // a row of 30,000 numbers is one picture to click on,
  * The legend of a colour scale: its colours, with both ends and zero labelled.
  *
  * @param {ScaleAnswer} scale
+ * @param {string} [stage]
  */
-export function legend(scale) {
+export function legend(scale, stage) {
+  const background = stage === "image" ? "linear-gradient(to right, #000, #999)" : gradient(scale);
   return el(
     "div",
     { class: "legend", role: "img", "aria-label": `Colours from ${number(scale.bottom)} to ${number(scale.top)}` },
     el("span", {}, number(scale.bottom)),
-    el(
-      "span",
-      { class: "bar", style: { background: gradient(scale) } },
-      scale.bottom < 0 ? el("span", { class: "zero" }, "0") : null,
-    ),
+    el("span", { class: "bar", style: { background } }, scale.bottom < 0 ? el("span", { class: "zero" }, "0") : null),
     el("span", {}, number(scale.top)),
   );
 }
@@ -46,7 +44,7 @@ export function grid({ stage, sheet, channels, shape, scale }, chosen, onOpen) {
   picker.addEventListener("change", () => picker.reportValidity() && onOpen(picker.valueAsNumber));
   const only = el("span", {}, `one ${noun}`);
   const many = el("label", {}, `${noun} `, picker, ` from 0 to ${count(channels.length - 1)}`);
-  const head = el("div", { class: "channels-head" }, channels.length > 1 ? many : only, legend(scale));
+  const head = el("div", { class: "channels-head" }, channels.length > 1 ? many : only, legend(scale, stage));
   if (!sheet) return el("div", { class: "channels" }, head);
   const isLarge = channels.length > MAX_BUTTONS;
   const cells = isLarge ? asPicture(sheet, channels.length, onOpen) : asButtons(sheet, channels, chosen, nameOf, onOpen);

@@ -32,6 +32,18 @@ def test_the_values_of_the_input_are_a_colour_of_the_photo(client, cat_photo, ca
     assert np.array_equal(np.frombuffer(base64.b64decode(plane["values"]), "<f4").reshape(100, 100), blue)
 
 
+def test_the_channels_of_the_input_are_drawn_red_green_and_blue(client, cat_photo):
+    for channel in range(3):
+        answer = stage_of(client, cat_photo, "image", channel=channel)
+        drawn = picture(answer["plane"]["picture"]).astype(int)
+        assert drawn.argmax(axis=2)[drawn.sum(axis=2) > 60].tolist() == [channel] * int((drawn.sum(axis=2) > 60).sum())
+        assert answer["scale"] == {"bottom": 0.0, "top": 255.0}
+    cell, gap = answer["sheet"]["cell"][1], answer["sheet"]["gap"]
+    sheet = picture(answer["sheet"]["picture"]).astype(int)
+    brightest = [sheet[:-gap, i * (cell + gap) : i * (cell + gap) + cell].sum(axis=(0, 1)).argmax() for i in range(3)]
+    assert brightest == [0, 1, 2]
+
+
 @pytest.mark.parametrize(("network", "stage"), STAGES)
 def test_the_values_of_a_channel_are_those_of_the_raw_array(client, cat_photo, computed, network, stage):
     values = planes(computed[network][stage])
@@ -118,7 +130,7 @@ def test_a_channels_picture_shows_its_values_with_zero_in_the_middle_of_the_scal
 
 def test_an_entirely_black_photo_is_drawn_although_its_scale_has_no_extent(client):
     black = encoded(Image.new("RGB", (8, 8)), "PNG")
-    assert stage_of(client, black, "image")["scale"] == {"bottom": 0, "top": 1}
+    assert stage_of(client, black, "flatten", network="dense")["scale"] == {"bottom": 0, "top": 1}
 
 
 def test_a_stage_is_answered_with_its_photo_and_its_network(client, cat_photo):
