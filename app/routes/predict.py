@@ -72,8 +72,8 @@ async def post_predict(
     openapi_extra=form.FORM,
 )
 async def post_walk(service: ServiceNeeded, chosen: Chosen, request: Request) -> Response:
-    """Answers two lines of JSON, each as soon as it is known: what /predict answers with `heatmap` and `input` and without
-    feature maps; then what /guises answers, and every network's input. For its input a network gives every other answer
+    """Answers three lines of JSON, each as soon as it is known: what /predict answers with `heatmap` and `input` and without
+    feature maps; then every network's input; then what /guises answers. For its input a network gives every other answer
     that it would give for the photo, and an input is small.
     """
     data = await form.file(request)
@@ -82,20 +82,24 @@ async def post_walk(service: ServiceNeeded, chosen: Chosen, request: Request) ->
     def first() -> bytes:
         return to_json(prediction.prediction(answered(data, chosen, options, service), chosen))
 
-    def second() -> bytes:
+    def inputs() -> bytes:
         limit = service.settings.max_pixels
-        photo, results = compare(data, service.networks, limit)
-        inputs = {name: input_file(read(data, network, limit)[1]) for name, network in service.networks.items()}
-        return to_json(guises.rest(guises.guises(photo, results, service.networks), inputs))
+        files = {name: input_file(read(data, network, limit)[1]) for name, network in service.networks.items()}
+        return to_json(guises.inputs(files))
+
+    def disguised() -> bytes:
+        photo, results = compare(data, service.networks, service.settings.max_pixels)
+        return to_json({"guises": guises.guises(photo, results, service.networks)})
 
     answer = await service.workers.run(first)  # a photo that is refused is refused with a status
 
     async def lines() -> AsyncIterator[bytes]:
         yield answer + b"\n"
-        try:
-            yield await service.workers.run(second) + b"\n"
-        except RequestError as error:
-            yield to_json({"error": problems.problem(error)}) + b"\n"
+        for work in (inputs, disguised):
+            try:
+                yield await service.workers.run(work) + b"\n"
+            except RequestError as error:
+                yield to_json({"error": problems.problem(error)}) + b"\n"
 
     return StreamingResponse(lines(), media_type=guises.LINES)
 

@@ -43,16 +43,16 @@ class Guises(BaseModel):
 LINES = "application/x-ndjson"
 
 WALK: dict[str, Any] = {
-    "description": "Line 1: a prediction with `heatmap` and `input`. Line 2: `guises`, an answer of /guises, and `inputs`, "
-    "by network a WebP data URI of what it saw; or `error`, the problem that came between",
+    "description": "Line 1: a prediction with `heatmap` and `input`. Line 2: `inputs`, by network a WebP data URI of "
+    "what it saw. Line 3: `guises`, an answer of /guises. Instead of line 2 or 3 `error`, the problem that prevented it",
     "content": {LINES: {"schema": {"type": "string"}}},
 }
 """The answer of POST /walk, for the OpenAPI document."""
 
 
-def rest(answer: dict[str, Any], inputs: Mapping[str, bytes]) -> dict[str, Any]:
-    """The second line of a walk: the guises, and every network's input as a data URI."""
-    return {"guises": answer, "inputs": {name: data_uri(data, "webp") for name, data in inputs.items()}}
+def inputs(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """The second line of a walk: what every network saw, as data URIs."""
+    return {"inputs": {name: data_uri(file, "webp") for name, file in files.items()}}
 
 
 def guises(photo: Photo, results: list[GuiseResult], networks: Mapping[str, Network]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ export async function post(path, query, photo, signal) {
 }
 
 /**
- * POST the photo itself, once: the answer comes first, its guises and every network's input later.
+ * POST the photo itself, once: the answer comes first, then every network's input, then the guises.
  *
  * @param {string} network
  * @param {PickedPhoto} photo
@@ -98,9 +98,10 @@ export async function post(path, query, photo, signal) {
 export function walk(network, photo, signal) {
   const lines = linesOf(request("walk", { network }, { method: "POST", body: form(photo.file, photo.name), signal }));
   const first = nextOf(lines);
-  const rest = first.then(() => nextOf(lines));
-  rest.catch(() => {}); // whoever needs it hears of it
-  return { first, rest };
+  const inputs = first.then(() => nextOf(lines));
+  const guises = inputs.catch(() => {}).then(() => first.then(() => nextOf(lines)));
+  for (const later of [inputs, guises]) later.catch(() => {}); // whoever needs it hears of it
+  return { first, inputs, guises };
 }
 
 /**

@@ -217,7 +217,7 @@ async function showGuises(photo, signal) {
   $("why").hidden = false;
   if (!photo.guises) guises.wait();
   fade($("why"), false);
-  photo.guises ??= (await uploaded(photo).rest).guises;
+  photo.guises ??= (await uploaded(photo).guises).guises;
   signal.throwIfAborted();
   state.answers.guises = photo.guises;
   guises.show(photo.guises, state.models.networks, api.curl("guises", {}, photo));

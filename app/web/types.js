@@ -182,7 +182,9 @@
  * @property {Record<string, number>} kept
  */
 
-/** @typedef {{ guises: Guises, inputs: Record<string, string> }} Rest the second line of a walk */
+/** @typedef {{ inputs: Record<string, string> }} Inputs the second line of a walk */
+
+/** @typedef {{ guises: Guises }} Disguised the third line of a walk */
 
 // What the page's modules pass to each other.
 
@@ -204,7 +206,9 @@
  * @property {AbortController} leaving aborts the upload when another photo comes
  */
 
-/** @typedef {{ first: Promise<Prediction>, rest: Promise<Rest> }} Upload the two lines of a walk */
+/**
+ * @typedef {{ first: Promise<Prediction>, inputs: Promise<Inputs>, guises: Promise<Disguised> }} Upload the lines of a walk
+ */
 
 /** @typedef {PickedPhoto & PhotoDetails} Photo */
 

@@ -18,12 +18,12 @@ import * as api from "./api.js";
  * @returns {Promise<Prediction>}
  */
 export async function answerOf(photo, query, signal) {
-  const { first, rest } = uploaded(photo, query.network);
+  const { first, inputs } = uploaded(photo, query.network);
   let answer = await first;
   signal.throwIfAborted();
   if (answer.model.network === query.network) return answer;
   const { image } = answer;
-  await rest;
+  await inputs;
   answer = await api.post("predict", query, photo, signal);
   return { ...answer, image }; // the service knows only the file that stands for the photo
 }
@@ -37,15 +37,18 @@ export async function answerOf(photo, query, signal) {
  */
 export function uploaded(photo, network = "") {
   if (photo.upload) return photo.upload;
-  const { first, rest } = api.walk(network, photo, photo.leaving.signal);
+  const { first, inputs, guises } = api.walk(network, photo, photo.leaving.signal);
   const upload = {
     first: first.then((answer) => keep(answer, { [answer.model.network]: answer.input ?? "" })),
-    rest: rest.then((answer) => keep(answer, answer.inputs)),
+    inputs: inputs.then((answer) => keep(answer, answer.inputs)),
+    guises,
   };
   photo.upload = upload;
-  upload.rest.catch(() => {
-    photo.upload = null; // the next question tries again
-  });
+  for (const line of Object.values(upload)) {
+    line.catch(() => {
+      photo.upload = null; // the next question tries again
+    });
+  }
   return upload;
 
   /**

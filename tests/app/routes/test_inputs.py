@@ -66,9 +66,9 @@ def test_the_first_line_of_a_walk_is_the_prediction_of_the_photo(client, large, 
     assert (lines[0]["image"]["width"], lines[0]["image"]["height"]) == (2000, 3000)
 
 
-def test_the_second_line_of_a_walk_is_the_guises_of_the_photo(client, large, lines):
-    assert len(lines) == 2
-    assert lines[1]["guises"] == post(client, large, "/guises").json()
+def test_the_last_line_of_a_walk_is_the_guises_of_the_photo(client, large, lines):
+    assert len(lines) == 3
+    assert lines[2]["guises"] == post(client, large, "/guises").json()
 
 
 def test_a_walk_of_a_file_that_is_no_photo_is_refused_with_a_status(client):
