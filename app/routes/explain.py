@@ -54,9 +54,9 @@ async def post_unit(
 
     def work() -> Response:
         position = (row, column, channel)
-        network = edited(chosen, request, edits)
-        photo, audit = explain_unit(data, network, stage, position, contributions, service.settings.max_pixels)
-        return shared.response(explanation.unit(photo, audit, network))
+        with edited(chosen, request, edits) as network:
+            photo, audit = explain_unit(data, network, stage, position, contributions, service.settings.max_pixels)
+            return shared.response(explanation.unit(photo, audit, network))
 
     return await service.workers.run(work)
 
@@ -97,9 +97,9 @@ async def post_stage(
     data = await form.file(request)
 
     def work() -> Response:
-        network = edited(chosen, request, edits)
-        explained = explain_stage(data, network, stage, channel, sheet, service.settings.max_pixels)
-        return shared.response(explanation.stage(stage, explained, channel, network, with_values=values))
+        with edited(chosen, request, edits) as network:
+            explained = explain_stage(data, network, stage, channel, sheet, service.settings.max_pixels)
+            return shared.response(explanation.stage(stage, explained, channel, network, with_values=values))
 
     return await service.workers.run(work)
 
@@ -131,9 +131,9 @@ async def post_effects(
     stop = threading.Event()
 
     def work() -> Response:
-        network = edited(chosen, request, edits)
-        found = effects(data, network, named, limit, service.settings.max_pixels, stop.is_set)
-        return shared.response(explanation.effects(stage, found, network))
+        with edited(chosen, request, edits) as network:
+            found = effects(data, network, named, limit, service.settings.max_pixels, stop.is_set)
+            return shared.response(explanation.effects(stage, found, network))
 
     async def stop_when_the_client_leaves() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -171,9 +171,9 @@ async def post_stage_picture(
     data = await form.file(request)
 
     def work() -> Response:
-        network = edited(chosen, request, edits)
-        picture = with_legend(drawn(stage_values(data, network, stage, service.settings.max_pixels)[1]))
-        return Response(picture, headers=arrays.edits_header(network.changes.count), media_type="image/png")
+        with edited(chosen, request, edits) as network:
+            picture = with_legend(drawn(stage_values(data, network, stage, service.settings.max_pixels)[1]))
+            return Response(picture, headers=arrays.edits_header(network.changes.count), media_type="image/png")
 
     return await service.workers.run(work)
 

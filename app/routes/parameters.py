@@ -1,5 +1,8 @@
 """What routes share: the running service, the query parameters, and answering one photo."""
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query, Request
@@ -69,14 +72,25 @@ Channels = Annotated[int, Query(ge=1, le=64, description="How many of the strong
 EditsOption = Annotated[str | None, Query(alias=edits.NAME, description=edits.DESCRIPTION, openapi_examples=edits.EXAMPLES)]
 
 
-def edited(network: Network, request: Request, option: str | None) -> Network:
-    """The network with the edits that the request's query or, after its photo was asked for, its form names; itself without.
+_ONE_AT_A_TIME = threading.Lock()
+"""An edited network takes as much memory as one that is served; questions to one wait here for each other."""
+
+
+@contextlib.contextmanager
+def edited(network: Network, request: Request, option: str | None) -> Iterator[Network]:
+    """The network with the edits that the request's query or, after its photo was asked for, its form names, as long as the
+    question takes; itself without.
 
     Takes a worker's time. Raises InvalidRequest for what does not fit.
     """
     in_form = form.long_option(request, edits.NAME)
     text = option if in_form is None else in_form
-    return network if text is None else network.edited(edits.read(text))
+    if text is None:
+        yield network
+        return
+    wanted = edits.read(text)
+    with _ONE_AT_A_TIME:
+        yield network.edited(wanted)
 
 
 def answered(data: bytes, network: Network, options: PredictOptions, service: Service) -> Answer:

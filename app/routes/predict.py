@@ -58,8 +58,8 @@ async def post_predict(
     data = await form.file(request)
 
     def work() -> Response:  # the answer's JSON is written on the thread too
-        network = edited(chosen, request, edits)
-        return shared.response(prediction.prediction(answered(data, network, options, service), network))
+        with edited(chosen, request, edits) as network:
+            return shared.response(prediction.prediction(answered(data, network, options, service), network))
 
     return await service.workers.run(work)
 
@@ -123,8 +123,8 @@ async def post_feature_maps(
     data = await form.file(request)
 
     def work() -> Response:
-        network = edited(chosen, request, edits)
-        result = raw_stages(data, network, tuple(stages), service.settings.max_pixels)
-        return arrays.response(result.stages, by_class(network, result), network.changes.count)
+        with edited(chosen, request, edits) as network:
+            result = raw_stages(data, network, tuple(stages), service.settings.max_pixels)
+            return arrays.response(result.stages, by_class(network, result), network.changes.count)
 
     return await service.workers.run(work)

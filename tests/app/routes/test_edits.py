@@ -2,10 +2,13 @@
 
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from app.routes import predict
 from tests.app.explaining import post, refused, stage_of, unit
 from tests.app.telemetry.test_metrics import change, numbers
 
@@ -47,6 +50,25 @@ def test_a_muted_channel_moves_the_probability_and_leaves_nothing_behind(client,
     assert edited["probabilities"] != before["probabilities"]
     assert sum(edited["probabilities"].values()) == pytest.approx(1)
     assert after["probabilities"] == before["probabilities"]
+
+
+def test_only_one_edited_network_is_asked_at_a_time(client, cat_photo, monkeypatch):
+    answered, second, at_once = predict.answered, threading.Event(), []
+
+    def noted(*arguments):
+        at_once.append(None)
+        if len(at_once) > 1:
+            second.set()
+        came = second.wait(0.3)  # room for another question to come while this one has an edited network
+        at_once.pop()
+        assert not came
+        return answered(*arguments)
+
+    monkeypatch.setattr(predict, "answered", noted)
+    edits = [[{"stage": "block1_conv", "channel": channel, "mute": True}] for channel in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda one: ask(client, cat_photo, one), edits))
+    assert [answer.status_code for answer in answers] == [200] * 3
 
 
 def test_a_muted_channel_is_zero_in_every_answer(client, cat_photo):
