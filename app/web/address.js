@@ -1,6 +1,7 @@
 /**
  * The visitor's position in the walk, stored in the page's address, so that "back" works and a link leads to the same view:
- * #network=tutorial&stage=block2_conv&channel=3&row=12&column=7. A shared link also has photo= and model=, both SHA-256.
+ * #network=tutorial&stage=block2_conv&channel=3&row=12&column=7. A shared link also has photo= and model=, both SHA-256. What
+ * the page opens with is in the query: ?sample=chelsea, ?lesson=3.
  */
 // @ts-check
 
@@ -30,6 +31,9 @@ export function read() {
   };
 }
 
+/** A parameter of the query, or null. @param {string} name */
+export const parameter = (name) => new URLSearchParams(location.search).get(name);
+
 /**
  * The address's fragment for a position.
  *
@@ -56,4 +60,28 @@ export function write(position, { newEntry }) {
   const url = location.pathname + location.search + fragment(position);
   if (newEntry) history.pushState(null, "", url);
   else history.replaceState(null, "", url);
+}
+
+/**
+ * Lead the page to a position, as a link to it would; the page also scrolls there.
+ *
+ * @param {SharedPosition} position
+ */
+export function lead(position) {
+  const entry = { follow: true };
+  history.pushState(entry, "", location.pathname + location.search + fragment(position));
+  dispatchEvent(new PopStateEvent("popstate", { state: entry }));
+}
+
+/**
+ * Set a parameter of the address in place; null takes it away. The position stays.
+ *
+ * @param {string} name
+ * @param {string | null} value
+ */
+export function writeParameter(name, value) {
+  const url = new URL(location.href);
+  if (value === null) url.searchParams.delete(name);
+  else url.searchParams.set(name, value);
+  history.replaceState(history.state, "", url);
 }

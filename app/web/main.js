@@ -10,17 +10,17 @@ import * as api from "./api.js";
 import { $, fade, find } from "./basics/dom.js";
 import { networkName } from "./basics/words.js";
 import { showMessage, showTrouble } from "./message.js";
-import { listen, savesData } from "./photo.js";
+import { CHELSEA, listen, savesData } from "./photo.js";
 import * as replay from "./replay.js";
+import { firstFilter } from "./stage/pick.js";
 import { StageView } from "./stage/stage.js";
 import { openWalk, takeAway } from "./takeaway.js";
-import { answerOf, standIn, uploaded } from "./upload.js";
+import { answerOf, forget, standIn, taken, uploaded } from "./upload.js";
 
 /** @import { Expected, Guises, NetworkDetail, Networks, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
 /** @import { Unit } from "./stage/units.js" */
 
 const OPACITY = 0.8;
-const CHELSEA = "fc898c685c70f36d349c985193d1121103966bad43aa69cb3d7114cb0430150f"; // walked before any photo is chosen
 const WRONG_FILE = [413, 415, 422]; // what the service says of a file that it cannot answer
 
 /** @typedef {{ predict?: Prediction, unit?: Unit | null, guises?: Guises }} Answers the newest of each */
@@ -68,56 +68,34 @@ async function start() {
   $("served").textContent = `Networks served here: ${names.join(", ")}.`;
   arrive();
   if (state.photo) ask();
-  else if (!state.expected && !savesData()) openSample(CHELSEA);
+  else if (!state.expected && !openSample(`${address.parameter("sample")}.jpg`) && !savesData()) openSample(CHELSEA);
 }
 
 const networks = () => state.models.networks.map(({ network }) => network);
 
-/** Take the position from the address: an unknown network gives way to the default, a link's photo is looked for. */
-function arrive() {
+/** Take the position from the address; `quiet`: without promises. Returns whether the photo that it names is being opened. */
+function arrive(quiet = false) {
   const { photo, model, ...position } = address.read();
-  const network = networks().find((name) => name === position.network) ?? state.models.default;
+  const wanted = position.network ?? (address.parameter("lesson") && "tutorial"); // the lesson is about the chapter's CNN
+  const network = networks().find((name) => name === wanted) ?? state.models.default;
   state.position = { ...position, network };
   chooser.value = network;
   state.follow = Boolean(position.stage);
-  if (!photo || photo === state.answers.predict?.image.sha256) return;
-  state.expected = { photo, model, probability: null };
-  if (openSample(photo)) return;
-  showMessage(
-    `This link is about the photo whose SHA-256 begins with ${photo.slice(0, 12)}. Drop that photo here to follow it.`,
-  );
+  if (!photo || photo === state.answers.predict?.image.sha256) return false;
+  state.expected = { photo, model, probability: null, quiet };
+  if (openSample(photo)) return true;
+  const begins = photo.slice(0, 12);
+  showMessage(`This link is about the photo whose SHA-256 begins with ${begins}. Drop that photo here to follow it.`);
+  return false;
 }
 
 /** @param {PickedPhoto} picked */
-function setPhoto({ file, name }) {
+function setPhoto(picked) {
   if (state.answers.predict && state.photo) state.answered = { photo: state.photo, position: { ...state.position } };
   else if (state.photo) forget(state.photo);
   if (!state.expected && state.photo) Object.assign(state.position, { channel: null, row: null, column: null });
-  const objectUrl = URL.createObjectURL(file);
-  const leaving = new AbortController();
-  state.photo = {
-    file,
-    name,
-    objectUrl,
-    url: objectUrl,
-    width: 0,
-    height: 0,
-    guises: null,
-    inputs: {},
-    upload: null,
-    leaving,
-  };
+  state.photo = taken(picked);
   if (state.isReady) ask();
-}
-
-/**
- * Free what a photo holds, and stop its upload.
- *
- * @param {Photo} photo
- */
-function forget(photo) {
-  photo.leaving.abort();
-  URL.revokeObjectURL(photo.objectUrl);
 }
 
 /**
@@ -182,7 +160,7 @@ async function showAnswer(photo, network, signal) {
   if (state.answered && state.answered.photo !== photo) forget(state.answered.photo);
   state.answered = null;
   Object.assign(photo, { width: first.image.width, height: first.image.height });
-  answer.show(first, { view: state, band: detail.unsure });
+  answer.show(first, { photo, view: state, band: detail.unsure });
   find($("curl-predict"), "code").textContent = api.curl("predict", query, photo);
   if (state.expected) showMessage(replay.compare(state.expected, first), "notice");
   state.expected = null;
@@ -233,9 +211,6 @@ function showTools(isAnswered) {
   find(document, ".walk-tools").hidden = !isAnswered;
 }
 
-/** @param {NetworkDetail} detail */
-const firstFilter = (detail) => (detail.stages.find((stage) => stage.kind === "convolution") ?? detail.stages[0]).name;
-
 /**
  * The visitor opens a stage: a new entry of the history.
  *
@@ -257,7 +232,8 @@ function openStage(name) {
 async function showStage(name, block) {
   const { view } = state;
   if (!view) return;
-  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  const isUnit = state.position.row !== null; // whether the position is as exact as that
   const { detail } = view.context;
   const layer = (name && view.find(name)) || view.find(firstFilter(detail));
   if (!layer) return;
@@ -265,10 +241,11 @@ async function showStage(name, block) {
     showMessage(`The network ${detail.network} has no stage ${name.slice(0, 80)}; showing ${layer.name} instead.`);
   }
   try {
-    ribbon.mark(layer.name, reducedMotion);
+    ribbon.mark(layer.name, behavior);
     const opened = view.open(layer, state.position);
-    if (block) $("stage").scrollIntoView({ block, behavior: reducedMotion ? "auto" : "smooth" });
+    if (block) $("stage").scrollIntoView({ block, behavior });
     await opened;
+    if (block === "start") (isUnit ? view.near : $("stage")).scrollIntoView({ block, behavior });
   } catch (error) {
     showTrouble(error);
   }
@@ -325,13 +302,12 @@ chooser.addEventListener("change", () => {
 takeAway(state);
 $("about-open").addEventListener("click", () => $("about", HTMLDialogElement).showModal());
 
-addEventListener("popstate", () => {
+addEventListener("popstate", ({ state: entry }) => {
   if (!state.isReady) return;
   const previous = state.position.network;
-  arrive();
-  if (!state.photo) return;
+  if (arrive(entry?.follow)) return; // the photo is on its way
   if (state.position.network !== previous) ask();
-  else showStage(state.position.stage, null);
+  else showStage(state.position.stage, entry?.follow ? "start" : null);
 });
 
 addEventListener("keydown", (event) => {

@@ -8,11 +8,13 @@ import { $, el, find } from "./basics/dom.js";
 /** @typedef {(file: Blob, name?: string) => void} Take */
 /** @typedef {(sentence: string) => void} OnTrouble */
 
+export const CHELSEA = "fc898c685c70f36d349c985193d1121103966bad43aa69cb3d7114cb0430150f"; // walked before any photo is chosen
+
 let newest = 0; // counts photos, so that a sample that arrives late does not replace a photo chosen meanwhile
 
 /**
  * Listen for photos. `onWalk` gets the file of a downloaded walk, `onTrouble` a sentence. Returns a function that opens the
- * sample with a SHA-256, if there is one, and reports whether there was.
+ * sample of that SHA-256 or name, if there is one, and reports whether there was.
  *
  * @param {{ onPhoto: (photo: PickedPhoto) => void, onWalk: (file: PickedPhoto) => void, onTrouble: OnTrouble }} listeners
  */
@@ -134,9 +136,9 @@ function samples(take, onTrouble) {
     }
   };
   for (const button of buttons) button.addEventListener("click", () => open(button));
-  /** @param {string} sha256 */
-  return (sha256) => {
-    const button = buttons.find((one) => one.dataset.sha256 === sha256);
+  /** @param {string} which its SHA-256 or its name */
+  return (which) => {
+    const button = buttons.find(({ dataset }) => [dataset.sha256, dataset.sample].includes(which));
     if (button) open(button);
     return Boolean(button);
   };

@@ -157,6 +157,7 @@ export function compare(expected, answer) {
   if (expected.photo && expected.photo !== answer.image.sha256) {
     return "This is another photo than the walk's (its SHA-256 differs), so expect other numbers.";
   }
+  if (expected.quiet) return "";
   if (expected.model && expected.model !== answer.model.sha256) {
     return "Same photo, but this service runs another version of the network than the walk did (its SHA-256 differs).";
   }

@@ -241,7 +241,10 @@
  * @property {string | null} picture the photo as a data URI
  */
 
-/** @typedef {{ photo: string, model: string | null, probability: number | null }} Expected what a replayed walk promises */
+/**
+ * @typedef {{ photo: string, model: string | null, probability: number | null, quiet?: boolean }} Expected what a replayed walk
+ *   promises; `quiet`: nothing is said of the same photo
+ */
 
 /**
  * @typedef {object} StageContext everything that the stages of one photo share

@@ -7,7 +7,29 @@
 import * as api from "./api.js";
 
 /** @import { Query } from "./api.js" */
-/** @import { Photo, Prediction, Upload } from "./types.js" */
+/** @import { Photo, PickedPhoto, Prediction, Upload } from "./types.js" */
+
+/**
+ * A photo that was picked, before anything is known about it.
+ *
+ * @param {PickedPhoto} picked
+ * @returns {Photo}
+ */
+export function taken({ file, name }) {
+  const objectUrl = URL.createObjectURL(file);
+  const unknown = { width: 0, height: 0, guises: null, inputs: {}, upload: null };
+  return { file, name, objectUrl, url: objectUrl, ...unknown, leaving: new AbortController() };
+}
+
+/**
+ * Free what a photo holds, and stop its upload.
+ *
+ * @param {Photo} photo
+ */
+export function forget({ objectUrl, leaving }) {
+  leaving.abort();
+  URL.revokeObjectURL(objectUrl);
+}
 
 /**
  * What a network answers to the photo, as /predict with that query would.

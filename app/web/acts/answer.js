@@ -34,12 +34,12 @@ export function wait(photo) {
 
 /**
  * Show an answer of /predict. `view.opacity` (0..1) is how strongly the evidence covers the photo; a slider changes it. `band`
- * is the network's [low, high] of probabilities in which it is unsure.
+ * is the network's [low, high] of probabilities in which it is unsure. The lesson hears of it by the event `answered`.
  *
  * @param {Prediction} answer
- * @param {{ view: { opacity: number }, band: [number, number] | undefined }} options
+ * @param {{ photo: Photo, view: { opacity: number }, band: [number, number] | undefined }} options
  */
-export function show(answer, { view, band }) {
+export function show(answer, { photo, view, band }) {
   const main = mainClass(answer);
   const probability = answer.probabilities[main];
   const what = main === "cat" ? "a cat" : `“${label(main)}”`;
@@ -78,6 +78,7 @@ export function show(answer, { view, band }) {
     el("p", { class: "quiet timings" }, times(answer.timings_ms)),
   ];
   $("result").replaceChildren(...lines.filter((line) => line !== null));
+  document.dispatchEvent(new CustomEvent("answered", { detail: { photo, prediction: answer } }));
 }
 
 /**

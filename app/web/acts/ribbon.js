@@ -124,9 +124,9 @@ const column = (thumbnails) => el("div", { class: "column" }, ...thumbnails);
  * Mark the open stage, or the stage that contains the open layer, and scroll the ribbon, not the page, to its card.
  *
  * @param {string} name
- * @param {boolean} reducedMotion
+ * @param {ScrollBehavior} behavior
  */
-export function mark(name, reducedMotion) {
+export function mark(name, behavior) {
   const ribbon = $("ribbon");
   const cards = [...ribbon.querySelectorAll("button")];
   const open =
@@ -137,7 +137,7 @@ export function mark(name, reducedMotion) {
   }
   if (!open) return;
   const middle = open.getBoundingClientRect().left - ribbon.getBoundingClientRect().left + open.offsetWidth / 2;
-  ribbon.scrollBy({ left: middle - ribbon.clientWidth / 2, behavior: reducedMotion ? "auto" : "smooth" });
+  ribbon.scrollBy({ left: middle - ribbon.clientWidth / 2, behavior });
 }
 
 /**

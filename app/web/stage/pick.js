@@ -1,11 +1,18 @@
-/** What a stage shows first: the channel that stands out, the unit with the largest value. */
+/** What is shown first: the first filter, a stage's channel that stands out, the unit with the largest value. */
 // @ts-check
 
 import { seen } from "./outline.js";
 
-/** @import { BoxAnswer, ChannelAnswer, Position, StageAnswer, UnitPosition } from "../types.js" */
+/** @import { BoxAnswer, ChannelAnswer, NetworkDetail, Position, StageAnswer, UnitPosition } from "../types.js" */
 
 const NEARLY = 0.9; // of the largest share of a receptive field that lies inside the photo
+
+/**
+ * The name of the network's first convolution, or of its first stage.
+ *
+ * @param {NetworkDetail} detail
+ */
+export const firstFilter = ({ stages }) => (stages.find((stage) => stage.kind === "convolution") ?? stages[0]).name;
 
 /**
  * float32 numbers from base64.
