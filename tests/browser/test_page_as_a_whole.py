@@ -141,3 +141,14 @@ def test_axe_finds_no_violation(browser, url, colours, width, when):
             page.get_by_role("button", name="About this page").click()
         violations = Axe().run(page, options={"rules": EXPERIMENTAL}).response["violations"]
         assert [(one["id"], one["impact"], [node["html"][:120] for node in one["nodes"]]) for one in violations] == []
+
+
+def test_axe_finds_no_violation_where_a_stage_is_one_large_picture(browser, url):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with visit(browser, url, viewport={"width": 360, "height": 740}) as page:
+        page.goto(f"{url}/#network=dense&stage=flatten")
+        page.set_input_files("#file", CAT)
+        settled(page)
+        violations = Axe().run(page, options={"rules": EXPERIMENTAL}).response["violations"]
+        assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in violations] == []
