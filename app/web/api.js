@@ -1,7 +1,7 @@
 /** Requests to the service in, answers out; a refusal becomes an error whose message is a sentence. */
 // @ts-check
 
-/** @import { Guises, NetworkDetail, Networks, PickedPhoto, Prediction, StageExplanation, Upload } from "./types.js" */
+/** @import { Guises, NetworkDetail, Networks, PickedPhoto, Prediction, StageExplanation, Upload, EffectsAnswer } from "./types.js" */
 /** @import { Unit } from "./stage/units.js" */
 
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Query parameters; null and undefined are left out */
@@ -9,7 +9,8 @@
 /**
  * What each path answers.
  *
- * @typedef {{ predict: Prediction, "explain/stage": StageExplanation, "explain/unit": Unit, guises: Guises }} Answers
+ * @typedef {{ predict: Prediction, "explain/stage": StageExplanation, "explain/unit": Unit, guises: Guises,
+ *   "explain/effects": EffectsAnswer }} Answers
  */
 
 let key = rememberedKey();
@@ -72,7 +73,8 @@ export async function network(name, signal) {
 const details = new Map();
 
 /**
- * POST the photo, or what the network saw of it if that is known and smaller, and return the JSON answer.
+ * POST the photo, or what the network saw of it if that is known and smaller, and return the JSON answer. The
+ * option `edits` goes into the form, where it may be long.
  *
  * @template {keyof Answers} P
  * @param {P} path
@@ -81,10 +83,12 @@ const details = new Map();
  * @param {AbortSignal} signal
  * @returns {Promise<Answers[P]>}
  */
-export async function post(path, query, photo, signal) {
+export async function post(path, { edits, ...query }, photo, signal) {
   const input = photo.inputs?.[String(query.network)];
   const file = input && input.size < photo.file.size ? input : photo.file;
-  return (await request(path, query, { method: "POST", body: form(file, photo.name), signal })).json();
+  const body = form(file, photo.name);
+  if (edits) body.append("edits", String(edits));
+  return (await request(path, query, { method: "POST", body, signal })).json();
 }
 
 /**
@@ -198,12 +202,13 @@ export function address(path, query = {}) {
  * @param {Query} query
  * @param {PickedPhoto} photo
  */
-export function curl(path, query, photo) {
+export function curl(path, { edits, ...query }, photo) {
   /** @param {string} text */
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const secret = key ? ' -H "X-API-Key: $KEY"' : "";
   const name = /[;,"\\]/.test(photo.name) ? `"${photo.name.replace(/["\\]/g, "\\$&")}"` : photo.name; // as curl's -F reads names
-  return `curl${secret} -F ${quoted(`file=@${name}`)} ${quoted(address(path, query).href)}`;
+  const changes = edits ? ` -F ${quoted(`edits=${edits}`)}` : "";
+  return `curl${secret} -F ${quoted(`file=@${name}`)}${changes} ${quoted(address(path, query).href)}`;
 }
 
 /**

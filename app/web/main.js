@@ -14,6 +14,7 @@ import { CHELSEA, listen, savesData } from "./photo.js";
 import * as replay from "./replay.js";
 import { firstFilter } from "./stage/pick.js";
 import { StageView } from "./stage/stage.js";
+import { Surgery } from "./surgery/surgery.js";
 import { openWalk, takeAway } from "./takeaway.js";
 import { answerOf, forget, standIn, taken, uploaded } from "./upload.js";
 
@@ -46,6 +47,7 @@ const state = {
   view: null,
 };
 
+const surgery = new Surgery(state);
 const chooser = $("network", HTMLSelectElement);
 const openSample = listen({ onPhoto: setPhoto, onWalk: openAgain, onTrouble: showMessage });
 
@@ -125,6 +127,7 @@ async function ask() {
   const { photo } = state;
   const network = state.position.network ?? state.models.default;
   if (!photo) return;
+  surgery.begin(network);
   showTools(false);
   showMessage("");
   fade($("walk"), true);
@@ -167,6 +170,7 @@ async function showAnswer(photo, network, signal) {
   if ($("picture").classList.contains("unshown") || first.image.animated)
     answer.standIn(await standIn(photo, network, signal), first.image);
   showTools(true);
+  await surgery.follow({ photo, detail, own: first, signal });
   return detail;
 }
 
@@ -176,9 +180,10 @@ async function showAnswer(photo, network, signal) {
  * @param {AbortSignal} signal
  */
 async function showWalk(photo, detail, signal) {
-  const prediction = await api.post("predict", { network: detail.network }, photo, signal);
+  const query = { network: detail.network, edits: surgery.edits.text() };
+  const prediction = await api.post("predict", query, photo, signal);
   const listeners = { move: remember, open: openStage, step: stepStage, trouble: showTrouble, unit: rememberUnit };
-  state.view = new StageView({ photo, detail, prediction, signal }, listeners);
+  state.view = new StageView({ photo, detail, prediction, signal, surgery }, listeners);
   $("walk").hidden = false;
   fade($("walk"), false);
   $("walk-measured").textContent = measured(detail.measured);
@@ -299,7 +304,7 @@ chooser.addEventListener("change", () => {
   address.write(state.position, { newEntry: true });
   if (state.photo) ask();
 });
-takeAway(state);
+takeAway(state, surgery.edits);
 $("about-open").addEventListener("click", () => $("about", HTMLDialogElement).showModal());
 
 addEventListener("popstate", ({ state: entry }) => {

@@ -8,6 +8,7 @@ import * as replay from "./replay.js";
 
 /** @import { Guises, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
 /** @import { Unit } from "./stage/units.js" */
+/** @import { Edits } from "./surgery/edits.js" */
 
 /**
  * @typedef {object} Visit what there is to take away
@@ -21,29 +22,39 @@ import * as replay from "./replay.js";
  * Listen to the buttons.
  *
  * @param {Visit} visit as it is when a button is pressed
+ * @param {Edits} edits the visitor's changes of the network, which they do not take away
  */
-export function takeAway(visit) {
-  $("download").addEventListener("click", () => download(visit).catch(showTrouble));
-  $("link").addEventListener("click", () => copyLink(visit));
+export function takeAway(visit, edits) {
+  $("download").addEventListener("click", () => download(visit, edits).catch(showTrouble));
+  $("link").addEventListener("click", () => copyLink(visit, edits));
 }
 
-/** @param {Visit} visit */
-async function download({ photo, position, opacity, answers }) {
+/**
+ * @param {Visit} visit
+ * @param {Edits} edits
+ */
+async function download({ photo, position, opacity, answers }, edits) {
   const { predict, unit, guises } = answers;
   if (!photo || !predict) return;
   const withPhoto = $("with-photo", HTMLInputElement).checked;
-  await replay.save({ photo, position, opacity, predict, unit: unit ?? null, guises, withPhoto });
+  const own = edits.count ? null : unit; // the unit shown is the changed network's
+  await replay.save({ photo, position, opacity, predict, unit: own ?? null, guises, withPhoto });
+  if (edits.count) showMessage("The walk is downloaded as the network's own: your changes are not in it.", "notice");
 }
 
-/** @param {Visit} visit */
-async function copyLink({ position, answers }) {
+/**
+ * @param {Visit} visit
+ * @param {Edits} edits
+ */
+async function copyLink({ position, answers }, edits) {
   if (!answers.predict) return;
   const { image, model } = answers.predict;
   const url = new URL(location.href);
   url.hash = address.fragment({ ...position, photo: image.sha256, model: model.sha256 });
   try {
     await navigator.clipboard.writeText(url.href);
-    showMessage("The link is copied. Whoever opens it and drops the same photo sees this view.", "notice");
+    const without = edits.count ? ", without your changes of the network" : "";
+    showMessage(`The link is copied. Whoever opens it and drops the same photo sees this view${without}.`, "notice");
   } catch {
     prompt("Copy this link:", url.href);
   }

@@ -4,7 +4,8 @@
  * file; browsers never load it.
  */
 
-/** @import { Unit } from "./stage/units.js" */
+/** @import { Cells, Unit } from "./stage/units.js" */
+/** @import { Surgery } from "./surgery/surgery.js" */
 
 // The API's answers.
 
@@ -162,6 +163,19 @@
  */
 
 /**
+ * @typedef {object} EffectAnswer
+ * @property {number} channel
+ * @property {number} change of the label's probability, if the channel is muted
+ */
+
+/**
+ * @typedef {object} EffectsAnswer
+ * @property {string} label
+ * @property {number} channels how many the stage has
+ * @property {EffectAnswer[]} effects the largest change first
+ */
+
+/**
  * @typedef {object} GuiseNetworkAnswer
  * @property {string} label
  * @property {string} verdict
@@ -213,6 +227,14 @@
 /** @typedef {PickedPhoto & PhotoDetails} Photo */
 
 /**
+ * @typedef {object} Edit a change of the network, as the API takes it
+ * @property {string} stage
+ * @property {number} [channel] without it, the whole stage is muted
+ * @property {true} [mute]
+ * @property {Cells} [kernel]
+ */
+
+/**
  * @typedef {object} UnitPosition
  * @property {number} row
  * @property {number} column
@@ -252,6 +274,7 @@
  * @property {NetworkDetail} detail
  * @property {Prediction} prediction with thumbnails
  * @property {AbortSignal} signal ends all requests about the photo
+ * @property {Surgery} surgery the visitor's changes of the network
  */
 
 /**

@@ -34,18 +34,20 @@ export function wait(photo) {
 
 /**
  * Show an answer of /predict. `view.opacity` (0..1) is how strongly the evidence covers the photo; a slider changes it. `band`
- * is the network's [low, high] of probabilities in which it is unsure. The lesson hears of it by the event `answered`.
+ * is the network's [low, high] of probabilities in which it is unsure. `own` is its own answer, where the visitor changed it. The
+ * lesson hears of it by the event `answered`.
  *
  * @param {Prediction} answer
- * @param {{ photo: Photo, view: { opacity: number }, band: [number, number] | undefined }} options
+ * @param {{ photo: Photo, view: { opacity: number }, band: [number, number] | undefined, own?: Prediction | null }} options
  */
-export function show(answer, { photo, view, band }) {
+export function show(answer, { photo, view, band, own }) {
   const main = mainClass(answer);
   const probability = answer.probabilities[main];
   const what = main === "cat" ? "a cat" : `“${label(main)}”`;
   $("answer").removeAttribute("aria-busy");
   $("verdict").textContent = verdict(answer.verdict);
   speak(`${verdict(answer.verdict)} ${percent(probability)} probability of ${what}.`);
+  for (const old of $("picture").querySelectorAll(".heat")) old.remove();
   const heat =
     answer.heatmap && el("img", { src: answer.heatmap, alt: "", class: "heat", style: { opacity: view.opacity } });
   if (heat) find($("picture"), ".frame").append(heat);
@@ -57,7 +59,7 @@ export function show(answer, { photo, view, band }) {
     "aria-valuemin": 0,
     "aria-valuemax": 1,
     "aria-valuenow": probability,
-    "aria-valuetext": percent(probability),
+    "aria-valuetext": percent(probability) + (own ? `, unchanged ${percent(own.probabilities[main])}` : ""),
     "aria-label": `Probability of ${what}`,
   };
   const lines = [
@@ -69,7 +71,7 @@ export function show(answer, { photo, view, band }) {
       networkName(answer.model.network) === answer.model.network ? null : `${networkName(answer.model.network)}, `,
       el("code", {}, answer.model.network),
     ),
-    el("div", meter, el("span", { style: { width: `${probability * 100}%` } })),
+    el("div", meter, el("span", { style: { width: `${probability * 100}%` } }), own ? ghost(own.probabilities[main]) : null),
     main === "cat" ? null : el("p", { class: "classes" }, others(answer.probabilities, main)),
     answer.verdict === "unsure" && band
       ? el("p", {}, `Between ${percent(band[0])} and ${percent(band[1])} this network is wrong too often to decide.`)
@@ -80,6 +82,13 @@ export function show(answer, { photo, view, band }) {
   $("result").replaceChildren(...lines.filter((line) => line !== null));
   document.dispatchEvent(new CustomEvent("answered", { detail: { photo, prediction: answer } }));
 }
+
+/**
+ * Where the network's own probability lies, over the bar of the changed network's.
+ *
+ * @param {number} own
+ */
+export const ghost = (own) => el("span", { class: "ghost", style: { width: `${own * 100}%` } });
 
 /**
  * The slider that fades the heatmap.

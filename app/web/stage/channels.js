@@ -86,11 +86,7 @@ function asButtons(sheet, channels, chosen, nameOf, onOpen) {
     });
   });
   const label = `All ${count(channels.length)}, from ${nameOf(0)} on`;
-  return el(
-    "div",
-    { class: "cells", role: "group", "aria-label": label, onkeydown: (event) => moveFocus(event, buttons) },
-    ...buttons,
-  );
+  return el("div", { class: "cells", role: "group", "aria-label": label, onkeydown: moveFocus }, ...buttons);
 }
 
 /**
@@ -105,12 +101,13 @@ function pixels(many, height) {
 }
 
 /**
- * Arrow keys move between channels; only one of them is a tab stop.
+ * Arrow keys move between channels, as they stand; only one of them is a tab stop.
  *
  * @param {KeyboardEvent} event
- * @param {HTMLButtonElement[]} buttons
  */
-function moveFocus(event, buttons) {
+function moveFocus(event) {
+  const cells = event.currentTarget instanceof HTMLElement ? event.currentTarget : document.body;
+  const buttons = [...cells.querySelectorAll("button")];
   const from = event.target instanceof HTMLButtonElement ? buttons.indexOf(event.target) : -1;
   const perRow = buttons.filter((button) => button.offsetTop === buttons[0].offsetTop).length;
   const last = buttons.length - 1;

@@ -70,7 +70,7 @@ export class StageView {
       const explained = await this.ask("explain/stage", query);
       this.grid = channels.grid(explained, channel, (index) => this.choose(layer, index));
       this.near = el("div", { class: "near" });
-      this.root.append(this.grid, this.near, this.curl("explain/stage", query));
+      this.root.append(this.context.surgery.open(this, layer), this.grid, this.near, this.curl("explain/stage", query));
       const enlarged = this.enlarge(layer, explained, position);
       this.restoreFocus(focus);
       await enlarged;
@@ -122,6 +122,10 @@ export class StageView {
     this.filterPicture = null;
   }
 
+  get tools() {
+    return this.context.surgery.tools;
+  }
+
   /**
    * Ask about the photo, until another stage, channel or photo is opened.
    *
@@ -131,13 +135,9 @@ export class StageView {
    * @param {AbortSignal} [until]
    */
   ask(path, query, until = this.opening.signal) {
-    const { photo, detail, signal } = this.context;
-    return api.post(
-      path,
-      { network: detail.network, ...query },
-      photo,
-      AbortSignal.any([signal, this.opening.signal, until]),
-    );
+    const { photo, detail, signal, surgery } = this.context;
+    const whole = { network: detail.network, edits: surgery.edits.text(), ...query };
+    return api.post(path, whole, photo, AbortSignal.any([signal, this.opening.signal, until]));
   }
 
   /**
@@ -145,8 +145,8 @@ export class StageView {
    * @param {Query} query
    */
   curl(path, query) {
-    const { photo, detail } = this.context;
-    const command = api.curl(path, { network: detail.network, ...query }, photo);
+    const { photo, detail, surgery } = this.context;
+    const command = api.curl(path, { network: detail.network, edits: surgery.edits.text(), ...query }, photo);
     return el(
       "details",
       { class: "curl" },
@@ -193,6 +193,7 @@ export class StageView {
     this.opening = new AbortController();
     channels.choose(this.grid, channel);
     this.on.move({ stage: layer.name, channel, ...this.unit }, true);
+    this.tools?.update();
     try {
       const explained = await this.ask("explain/stage", { stage: layer.name, channel, sheet: false });
       const enlarged = this.enlarge(layer, explained, this.unit);
@@ -212,31 +213,43 @@ export class StageView {
    * @param {Partial<Position>} position
    */
   async enlarge(layer, explained, position) {
-    const { photo, detail } = this.context;
-    const { plane, scale } = explained;
-    if (!plane?.values) throw new TypeError(`The answer about ${layer.name} has no values.`);
-    const isFlat = layer.shape.length !== 3;
-    const values = decode(plane.values);
-    this.channel = plane.index;
-    this.unit = isFlat ? START : (within(position, layer.shape) ?? largest(values, layer, detail.input_shape));
+    const values = this.draw(layer, explained);
+    const { input_shape: photoShape } = this.context.detail;
+    this.unit = this.enlarged ? (within(position, layer.shape) ?? largest(values, layer, photoShape)) : START;
     this.workings.restart();
     this.workings = new Workings(this, layer, this.channel);
+    const sum = this.workings.root;
+    this.near.replaceChildren(...(this.enlarged ? [this.enlarged.root, sum] : [sum]));
+    this.enlarged?.show(this.unit);
+    this.on.move({ stage: layer.name, channel: this.channel, ...this.unit }, false);
+    this.tools?.update();
+    await Promise.all([this.workOut(this.unit), this.fetchFilter(layer)]);
+  }
+
+  /**
+   * Draw the enlarged channel, if the stage is a picture; returns its values.
+   *
+   * @param {StageAnswer} layer
+   * @param {StageExplanation} explained
+   */
+  draw(layer, { plane, scale }) {
+    const { photo, detail } = this.context;
+    if (!plane?.values) throw new TypeError(`The answer about ${layer.name} has no values.`);
+    const values = decode(plane.values);
+    this.channel = plane.index;
     const inputShape = this.shapeOf(layer.inputs[0]);
     const context = { photo, layer, scale, inputShape, photoShape: detail.input_shape };
-    this.enlarged = isFlat
-      ? null
-      : new Enlarged(plane, values, context, {
+    const isPicture = layer.shape.length === 3;
+    this.enlarged = isPicture
+      ? new Enlarged(plane, values, context, {
           at: () => this.unit,
           move: (unit) => this.slideTo(unit),
           look: (unit) => this.rest(unit),
           choose: (unit, options) => this.pin(layer, unit, options),
           trouble: this.on.trouble,
-        });
-    const sum = this.workings.root;
-    this.near.replaceChildren(...(this.enlarged ? [this.enlarged.root, sum] : [sum]));
-    this.enlarged?.show(this.unit);
-    this.on.move({ stage: layer.name, channel: this.channel, ...this.unit }, false);
-    await Promise.all([this.workOut(this.unit), this.fetchFilter(layer)]);
+        })
+      : null;
+    return values;
   }
 
   /**
@@ -307,8 +320,17 @@ export class StageView {
     const url = await api.picture(path, { channel }, AbortSignal.any([signal, this.opening.signal]));
     this.releaseFilter();
     this.filterPicture = url;
-    if (this.enlarged) this.enlarged.showFilter(url, channel);
-    else this.near.append(weights(url, channel, this.flattened(layer)));
+    this.showFilter(layer, url);
+  }
+
+  /**
+   * @param {StageAnswer} layer
+   * @param {string} url of the filter's picture
+   */
+  showFilter(layer, url) {
+    if (this.enlarged) this.enlarged.showFilter(url, this.channel);
+    else this.near.append(weights(url, this.channel, this.flattened(layer)));
+    this.tools?.update();
   }
 }
 

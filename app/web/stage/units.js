@@ -28,6 +28,7 @@
  * @property {BoxAnswer} window
  * @property {BoxAnswer} receptive_field
  * @property {string | null} [activation]
+ * @property {boolean} [muted] whether an edit mutes its channel
  * @property {number} value
  * @property {number} computed
  * @property {number} difference

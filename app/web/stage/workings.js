@@ -3,6 +3,7 @@
 
 import { el, find, speak } from "../basics/dom.js";
 import { number } from "../basics/format.js";
+import * as filter from "../surgery/filter.js";
 import * as sum from "./sum.js";
 
 /** @import { ScaleAnswer, StageAnswer, StageExplanation, UnitPosition } from "../types.js" */
@@ -82,6 +83,7 @@ export class Workings {
     const scale = view.enlarged ? await this.fetchInput(input, source, signal) : null;
     signal.throwIfAborted(); // another unit, or another input channel, was chosen meanwhile
     const hadFocus = root.contains(document.activeElement) && document.activeElement?.matches("[data-source]");
+    const held = filter.held(root);
     sum.show(root, explained, {
       source,
       scale,
@@ -90,6 +92,7 @@ export class Workings {
       classes: view.context.detail.classes,
       onSource: (other) => this.draw(explained, other, this.restart()).catch(view.on.trouble),
     });
+    filter.attach(root, explained, source, view.context.surgery, held);
     root.append(view.curl("explain/unit", this.query(explained)));
     if (hadFocus) find(root, "[data-source]").focus({ preventScroll: true });
   }
