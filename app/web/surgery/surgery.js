@@ -77,6 +77,7 @@ export class Surgery {
     }
     this.network = network;
     this.bar.root.inert = true;
+    this.bar.root.removeAttribute("aria-busy");
     this.bar.count();
   }
 
@@ -118,6 +119,7 @@ export class Surgery {
     const { patient, visit } = this;
     if (!patient) return;
     const signal = AbortSignal.any([patient.signal, this.asking.signal]);
+    this.bar.root.setAttribute("aria-busy", "true");
     try {
       this.show(await this.predict(patient, signal));
       if (!visit.view) return;
@@ -126,6 +128,8 @@ export class Surgery {
       await this.showRibbon(patient, visit.view, signal);
     } catch (error) {
       this.fail(error);
+    } finally {
+      if (!signal.aborted) this.bar.root.removeAttribute("aria-busy");
     }
   }
 
