@@ -23,7 +23,7 @@ export class Bar {
     this.ghost = ghost(0);
     this.undo = button("Undo", on.undo);
     this.redo = button("Redo", on.redo);
-    const meter = el("div", { class: "meter", "aria-hidden": "true" }, this.now, this.ghost);
+    const meter = el("div", { class: "gauge", "aria-hidden": "true" }, this.now, this.ghost);
     const buttons = el("div", { class: "buttons" }, this.undo, this.redo, button("Reset", on.reset));
     this.root.replaceChildren(el("div", { class: "moved" }, this.says, meter), buttons);
     this.chip.addEventListener("click", () => this.root.focus());
