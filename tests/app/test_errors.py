@@ -57,7 +57,7 @@ def test_404_for_an_unknown_network_names_the_existing_ones(client, cat_photo):
 def test_404_for_an_unknown_stage_of_a_path_names_the_convolutions(client):
     check(client.get("/models/tutorial/kernels/block9_conv"), 404, "is no stage", "block1_conv")
     check(client.get("/models/tutorial/kernels/block1_pool"), 404, "is a pooling stage", "block1_conv")
-    check(client.get("/models/dense/kernels/dense1"), 404, "is a dense stage", "none")
+    check(client.get("/models/dense/kernels/flatten"), 404, "is a flatten stage", "dense1")
 
 
 def test_404_for_an_unknown_path(client):

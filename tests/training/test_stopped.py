@@ -32,11 +32,23 @@ def test_ctrl_c_in_a_run_that_cannot_be_continued_says_only_that_it_stopped(monk
     assert outcome(monkeypatch, capsys, *typed) == (130, "\nstopped\n")
 
 
+def heed_ctrl_c() -> None:
+    """A shell that starts the tests in the background has them, and what they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_run_that_was_stopped_continues_with_the_command_it_names(photos, tmp_path):
     """Ctrl-C after the first epoch, in a log file; oneDNN is on, of which TensorFlow would log a line."""
     out = tmp_path / "my network"
     command = [sys.executable, "-m", "training.train", "--network", "dense", "--data", str(photos), "--out", str(out)]
-    run = subprocess.Popen([*command, "--epochs", "8"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [*command, "--epochs", "8"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    )
     for line in run.stdout:
         if line.startswith("epoch 1 loss "):
             break
