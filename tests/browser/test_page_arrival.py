@@ -53,6 +53,7 @@ def test_the_photos_card_says_that_it_is_squeezed_and_opens_as_red_green_and_blu
         expect(card).to_contain_text("squeezed to a square")
         card.click()
         expect(page.locator("#stage-title")).to_contain_text("image")
+        expect(page.locator(".channel")).to_have_count(3)
         names = [cell.get_attribute("title") for cell in page.locator(".channel").all()]
         assert names == ["red", "green", "blue"]
         expect(page.locator("#sum")).to_contain_text("451 × 300 pixels became 100 × 100")
