@@ -15,13 +15,14 @@ serve: $(VENV)/.serve  ## serve the shipped networks on port 8000
 	$(RUN) -m app
 
 JOBS ?= 2
+# Files in their own order: xdist would leave those with few tests for the end, and some of them take minutes.
 BESIDES = docker or browser or fresh
 
 test: $(VENV)/.dev  ## run the quick tests, JOBS=2 at a time; they need neither root, Docker nor a browser
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not ($(BESIDES) or slow or soak)"
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or slow or soak)"
 
 test-all: $(VENV)/.dev  ## run every test but the soak tests; those for Docker and a browser where these are there
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not ($(BESIDES) or soak)"
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or soak)"
 	$(RUN) -m pytest -m "($(BESIDES)) and not soak"
 
 test-docker: $(VENV)/.dev  ## build the image, start it with compose, send it a photo
