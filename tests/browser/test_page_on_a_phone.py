@@ -36,7 +36,7 @@ def tap(page, across: float, down: float):
 def test_a_tapped_pixel_keeps_its_pictures_and_its_sum_on_the_screen(phone):
     phone.locator(".surface").scroll_into_view_if_needed()
     tap(phone, 0.61, 0.41)
-    for selector in (".on-photo img", ".on-before img", ".surface", "#readout", "#sum h4", "[data-step]"):
+    for selector in (".on-photo img", ".on-before img", ".surface", "#readout", "#sum h4", ".playing [data-step]"):
         assert visible(phone, selector) == 1, selector
 
 
@@ -48,7 +48,7 @@ def test_the_photo_the_patch_and_the_controls_stay_while_the_sum_is_read(phone, 
         assert visible(phone, selector) == 1, selector
     answer = ask(url, "explain/unit", network="tutorial", stage="block2_conv", channel=5, row=20, column=30)
     assert rect(phone, "on-photo") == answer["receptive_field"]
-    phone.locator("[data-step]").tap()
+    phone.locator(".playing [data-step]").tap()
     expect(phone.locator("#sum h4")).to_contain_text(re.compile("row 20, column 31"))
 
 
