@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic_core import to_json
@@ -78,18 +79,19 @@ async def post_walk(service: ServiceNeeded, chosen: Chosen, request: Request) ->
     """
     data = await form.file(request)
     options = PredictOptions("none", heatmap=True, input=True)
+    networks, limit = service.networks, service.settings.max_pixels  # the same for all lines, although others may be loaded
+    tensors: dict[str, np.ndarray] = {}
 
     def first() -> bytes:
         return to_json(prediction.prediction(answered(data, chosen, options, service), chosen))
 
     def inputs() -> bytes:
-        limit = service.settings.max_pixels
-        files = {name: input_file(read(data, network, limit)[1]) for name, network in service.networks.items()}
-        return to_json(guises.inputs(files))
+        tensors.update((name, read(data, network, limit)[1]) for name, network in networks.items())
+        return to_json(guises.inputs({name: input_file(tensor) for name, tensor in tensors.items()}))
 
     def disguised() -> bytes:
-        photo, results = compare(data, service.networks, service.settings.max_pixels)
-        return to_json({"guises": guises.guises(photo, results, service.networks)})
+        photo, results = compare(data, networks, limit, tensors)
+        return to_json({"guises": guises.guises(photo, results, networks)})
 
     answer = await service.workers.run(first)  # a photo that is refused is refused with a status
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from app.inference.decode import MAX_PIXELS, OVERSAMPLING, Photo, decode
@@ -28,11 +29,18 @@ class GuiseResult:
     probabilities: dict[str, dict[str, float]]
 
 
-def compare(data: bytes, networks: Mapping[str, Network], max_pixels: int = MAX_PIXELS) -> tuple[Photo, list[GuiseResult]]:
-    """Run every network on every guise of a photo. The original takes exactly the path of `predict`.
+def compare(
+    data: bytes,
+    networks: Mapping[str, Network],
+    max_pixels: int = MAX_PIXELS,
+    originals: Mapping[str, np.ndarray] | None = None,
+) -> tuple[Photo, list[GuiseResult]]:
+    """Run every network on every guise of a photo. The original takes exactly the path of `predict`; `originals` are the
+    tensors that it gives, by the keys of `networks`, where somebody has them already.
 
     Raises what `decode` raises.
     """
+    known = originals or {}
     photo = decode(data, max_pixels, MAX_SIDE // OVERSAMPLING)
     reduced = photo.image
     reduced.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
@@ -40,9 +48,12 @@ def compare(data: bytes, networks: Mapping[str, Network], max_pixels: int = MAX_
     for name, guise in GUISES.items():
         image = guise(reduced)
         probabilities = {}
-        for network in networks.values():
+        for key, network in networks.items():
             height, width, _ = network.contract.input_shape
-            tensor = read(data, network, max_pixels)[1] if name == "original" else to_tensor(image, height, width)
+            if name != "original":
+                tensor = to_tensor(image, height, width)
+            else:
+                tensor = known[key] if key in known else read(data, network, max_pixels)[1]
             probabilities[network.contract.network] = by_class(network, network.run(tensor))
         small = image.copy()
         small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
