@@ -68,7 +68,7 @@ def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: 
         assert stage is not None  # chosen_stages checked it
         maps.append(summarize(name, stage.kind, result.stages[name], options.channels, options.feature_maps == "thumbnails"))
     stopwatch.lap("feature_maps")
-    probabilities = by_class(network, result)
+    probabilities = by_class(network, result.probabilities)
     picture, peak, subject = None, None, None
     if with_heatmap:
         subject = heatmap.subject(network.contract, probabilities)
@@ -89,9 +89,9 @@ def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: 
     )
 
 
-def by_class(network: Network, result: ForwardPass) -> dict[str, float]:
-    """The probabilities of a pass, by class name."""
-    return dict(zip(network.contract.classes, map(float, result.probabilities), strict=True))
+def by_class(network: Network, probabilities: np.ndarray) -> dict[str, float]:
+    """The probabilities of a pass, (n,), by class name."""
+    return dict(zip(network.contract.classes, map(float, probabilities), strict=True))
 
 
 def likeliest(probabilities: dict[str, float]) -> str:

@@ -127,6 +127,6 @@ async def post_feature_maps(
     def work() -> Response:
         with edited(chosen, request, edits) as network:
             result = raw_stages(data, network, tuple(stages), service.settings.max_pixels)
-            return arrays.response(result.stages, by_class(network, result), network.changes.count)
+            return arrays.response(result.stages, by_class(network, result.probabilities), network.changes.count)
 
     return await service.workers.run(work)

@@ -54,7 +54,7 @@ def compare(
                 tensor = to_tensor(image, height, width)
             else:
                 tensor = known[key] if key in known else read(data, network, max_pixels)[1]
-            probabilities[network.contract.network] = by_class(network, network.run(tensor))
+            probabilities[network.contract.network] = by_class(network, network.run(tensor).probabilities)
         small = image.copy()
         small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
         results.append(GuiseResult(name, small, probabilities))

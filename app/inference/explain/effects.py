@@ -73,7 +73,7 @@ def effects(
     rest = Rest(network, stage)
     passed = network.run(tensor, [name for name in rest.needs if name != FIRST])
     inputs = {name: in_graph(tensor[0] if name == FIRST else passed.stages[name]) for name in rest.needs}
-    before = by_class(network, passed)
+    before = by_class(network, passed.probabilities)
     label = likeliest(before)
     means = np.abs(as_picture(passed.stages[stage.name])).mean(axis=(0, 1))
     strongest = np.argsort(-means, kind="stable")[: min(limit, most_channels(network.contract, stage))]
@@ -86,7 +86,7 @@ def effects(
         if means[channel]:  # muting what is 0 everywhere changes nothing
             original = values[0, channel].copy()
             values[0, channel] = 0
-            after = dict(zip(network.contract.classes, map(float, rest.run(inputs)), strict=True))
+            after = by_class(network, rest.run(inputs))
             values[0, channel] = original
         found.append(Effect(channel, float(means[channel]), after, after[label] - before[label]))
     found.sort(key=lambda effect: (-abs(effect.change), effect.channel))
