@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from tests.browser.visitor import CAT, settled
+from tests.browser.visitor import CAT, TUTORIAL, settled
 from tests.conftest import ROOT
 
 
@@ -123,7 +123,7 @@ def page_with_cat(page):
 @pytest.fixture
 def tutorial(browser, url):
     """The same with the chapter's network, at a stage that the address names."""
-    with opened(browser, url, "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7") as page:
+    with opened(browser, url, TUTORIAL) as page:
         page.set_input_files("#file", CAT)
         settled(page)
         yield page

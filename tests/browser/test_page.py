@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import opened, visit
-from tests.browser.visitor import CAT, COFFEE, ask, part, rect, settled, table, value
+from tests.browser.visitor import CAT, COFFEE, TUTORIAL, ask, part, rect, settled, table, value
 
 # Act one: the answer.
 
@@ -239,7 +239,7 @@ def test_the_filter_slides_pauses_and_steps(tutorial):
 
 def test_nothing_moves_for_those_who_ask_for_less_motion(browser, url):
     with visit(browser, url, reduced_motion="reduce") as page:
-        page.goto(f"{url}/#network=tutorial&stage=block1_conv&channel=3&row=12&column=7")
+        page.goto(f"{url}/{TUTORIAL}")
         page.set_input_files("#file", CAT)
         settled(page)
         expect(page.locator("[data-play]")).to_be_hidden()

@@ -9,23 +9,14 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.conftest import opened, visit
-from tests.browser.visitor import CAT, COFFEE, settled
+from tests.browser.visitor import CAT, COFFEE, TUTORIAL, settled
 from tests.conftest import encoded
-
-TUTORIAL = "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7"
 
 
 @pytest.fixture
 def page(browser, url):
     with opened(browser, url, TUTORIAL) as page:
         yield page
-
-
-@pytest.fixture
-def page_with_cat(page):
-    page.set_input_files("#file", CAT)
-    settled(page)
-    return page
 
 
 def late(page, path: str, seconds: float, times: int = 1) -> None:

@@ -9,9 +9,8 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import opened
 from tests.browser.test_page_as_a_whole import EXPERIMENTAL
-from tests.browser.visitor import CAT, part, settled, table, value
+from tests.browser.visitor import CAT, TUTORIAL, part, settled, table, value
 
-STAGE = "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7"
 UNIT = {"stage": "block1_conv", "channel": 3, "row": 12, "column": 7}
 MUTE = {"stage": "block1_conv", "channel": 3, "mute": True}
 
@@ -190,7 +189,7 @@ def test_a_refused_change_is_taken_back(tutorial, url):
 def test_axe_finds_no_violation_in_a_changed_network(browser, url, colours, width):
     from axe_playwright_python.sync_playwright import Axe
 
-    with opened(browser, url, STAGE, color_scheme=colours, viewport={"width": width, "height": 900}) as page:
+    with opened(browser, url, TUTORIAL, color_scheme=colours, viewport={"width": width, "height": 900}) as page:
         page.set_input_files("#file", CAT)
         settled(page)
         page.get_by_role("button", name="Change the filter").click()

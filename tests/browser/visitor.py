@@ -7,6 +7,8 @@ from tests.conftest import ROOT
 
 SAMPLES = ROOT / "app" / "web" / "samples"
 CAT, COFFEE = SAMPLES / "chelsea.jpg", SAMPLES / "coffee.jpg"
+TUTORIAL = "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7"
+"""The address of a unit in the chapter's network."""
 
 
 def ask(url, path, **query):
