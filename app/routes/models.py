@@ -117,7 +117,5 @@ def _as_filters(network: Network, stage: Stage) -> np.ndarray:
     kernel = network.kernel(stage.name)
     if kernel.ndim == 4:
         return kernel
-    before = network.contract.stage(stage.inputs[0])
-    is_flat = before is not None and before.kind == "flatten"
-    shape = receptive_field.shape_of(network.contract, before.inputs[0]) if before and is_flat else (1, 1, len(kernel))
+    shape = receptive_field.flattened(network.contract, stage) or (1, 1, len(kernel))
     return kernel.reshape(*shape, -1)

@@ -287,9 +287,7 @@ def _dense(unit: _Unit) -> Result:
     weights = unit.network.kernel(unit.stage.name)[:, unit.channel].astype(np.float64)
     products = inputs * weights
     largest = np.argsort(-np.abs(products), kind="stable")[: unit.contributions]
-    contract = unit.network.contract
-    before = contract.stage(unit.stage.inputs[0])
-    picture = receptive_field.shape_of(contract, before.inputs[0]) if before and before.kind == "flatten" else None
+    picture = receptive_field.flattened(unit.network.contract, unit.stage)
     listed = tuple(
         Contribution(
             index=int(index),

@@ -179,6 +179,12 @@ def size_of(contract: Contract, name: str) -> Pair:
     return (shape[0], shape[1]) if len(shape) == 3 else (1, 1)
 
 
+def flattened(contract: Contract, stage: Stage) -> tuple[int, ...] | None:
+    """The shape of the picture that was flattened before a fully connected stage; None if there was none."""
+    before = contract.stage(stage.inputs[0])
+    return shape_of(contract, before.inputs[0]) if before and before.kind == "flatten" else None
+
+
 def shape_of(contract: Contract, name: str) -> tuple[int, ...]:
     """The shape of a stage's output, or of the `image`."""
     if name == "image":
