@@ -7,7 +7,7 @@ import { sentence as measured } from "./acts/measured.js";
 import * as ribbon from "./acts/ribbon.js";
 import * as address from "./address.js";
 import * as api from "./api.js";
-import { $, fade, find } from "./basics/dom.js";
+import { $, fade, find, onShortcut } from "./basics/dom.js";
 import { networkName } from "./basics/words.js";
 import { showMessage, showTrouble } from "./message.js";
 import { CHELSEA, listen, savesData } from "./photo.js";
@@ -315,9 +315,7 @@ addEventListener("popstate", ({ state: entry }) => {
   else showStage(state.position.stage, entry?.follow ? "start" : null);
 });
 
-addEventListener("keydown", (event) => {
-  const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea, dialog");
-  if (isTyping || event.ctrlKey || event.metaKey) return;
-  if (event.key === "[") stepStage(-1);
-  if (event.key === "]") stepStage(1);
+onShortcut(({ key }) => {
+  if (key === "[") stepStage(-1);
+  if (key === "]") stepStage(1);
 });

@@ -2,7 +2,7 @@
 // @ts-check
 
 import { $, el, speak } from "../basics/dom.js";
-import { count, percent, plural } from "../basics/format.js";
+import { count, percent, plural, share } from "../basics/format.js";
 import { guise, mainClass, networkIs, networkName, shortVerdict } from "../basics/words.js";
 
 /** @import { GuiseNetworkAnswer, Guises, NetworkAnswer } from "../types.js" */
@@ -145,7 +145,7 @@ function heading({ network, parameters, accuracy }) {
     el("strong", {}, networkName(network)),
     networkName(network) === network ? null : el("code", {}, network),
     el("span", { class: "quiet" }, plural(parameters, "parameter")),
-    measured ? el("span", { class: "quiet" }, `right on ${percent(measured)} of the validation photos`) : null,
+    measured ? el("span", { class: "quiet" }, `right on ${share(measured)} of the validation photos`) : null,
     plain ? el("span", { class: "quiet plain" }, plain) : null,
   ];
 }
@@ -168,6 +168,6 @@ function cell({ label, verdict, probabilities, same }, truth, measured) {
     el("span", { class: `verdict ${verdict}` }, words, mark),
     measured === undefined
       ? null
-      : el("span", { class: "measured", "data-value": measured }, `of all photos ${percent(measured)}`),
+      : el("span", { class: "measured", "data-value": measured }, `of all photos ${share(measured)}`),
   );
 }

@@ -1,7 +1,7 @@
 /** How often a network was right on photos that it did not learn from: the API's figures in, a sentence out. */
 // @ts-check
 
-import { plural } from "../basics/format.js";
+import { plural, share } from "../basics/format.js";
 
 /** @import { MeasuredAnswer } from "../types.js" */
 
@@ -16,17 +16,10 @@ export function sentence(measured) {
   if (!sets.length) return "Nobody has tested this network on photos yet.";
   const shown = whole ?? sets[0];
   const photos = plural(shown.photos, "photo");
-  const right = `${percent(shown.accuracy)} (95 % interval: ${percent(shown.low)} to ${percent(shown.high)})`;
+  const right = `${share(shown.accuracy)} (95 % interval: ${share(shown.low)} to ${share(shown.high)})`;
   if (shown.how === "test") return `Tested on ${photos} (${names(sets)}): right on ${right}.`;
   return `Not tested yet. On ${photos} that its training set aside (${shown.photos_of}): right on ${right}.`;
 }
-
-/**
- * A share as a percentage; unlike a probability it can be 100 %.
- *
- * @param {number} share
- */
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 /** @param {MeasuredAnswer[]} sets */
 const names = (sets) => sets.map(({ photos_of }) => photos_of).join(", ");

@@ -126,3 +126,16 @@ export function fade(act, stale) {
   act.inert = stale;
   act.classList.toggle("stale", stale);
 }
+
+/**
+ * Listen to keys pressed anywhere on the page, but for those that are typed into a field, are in a dialog, or belong to the
+ * browser.
+ *
+ * @param {(event: KeyboardEvent) => void} listener
+ */
+export function onShortcut(listener) {
+  addEventListener("keydown", (event) => {
+    const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea, dialog");
+    if (!isTyping && !event.ctrlKey && !event.metaKey) listener(event);
+  });
+}

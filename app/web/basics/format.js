@@ -32,6 +32,13 @@ export function percent(probability) {
   return `${shown.toFixed(digits)} %`;
 }
 
+/**
+ * A share of photos as a percentage; unlike a probability it can be 100 %.
+ *
+ * @param {number} part
+ */
+export const share = (part) => `${(100 * part).toFixed(1)} %`;
+
 /** @param {number} n */
 export const count = (n) => n.toLocaleString("en");
 

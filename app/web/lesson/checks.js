@@ -2,7 +2,7 @@
 // @ts-check
 
 import * as address from "../address.js";
-import { count, number, percent } from "../basics/format.js";
+import { count, number, percent, share } from "../basics/format.js";
 import { figures, NETWORK, onPage, unit } from "./known.js";
 
 /** @import { Epoch } from "./known.js" */
@@ -87,7 +87,7 @@ export async function addsMost(given) {
 export async function worstEpoch(given) {
   const lowest = worst((await figures()).cnn.history?.epochs ?? []);
   return Number(given) === lowest?.epoch
-    ? `Yes: after epoch ${given} only ${percent(lowest.validation_accuracy)} were right. The next ones mended it.`
+    ? `Yes: after epoch ${given} only ${share(lowest.validation_accuracy)} were right. The next ones mended it.`
     : "Not this one. Look for the deepest dip of the second curve.";
 }
 

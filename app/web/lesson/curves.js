@@ -2,7 +2,7 @@
 // @ts-check
 
 import { el, svg } from "../basics/dom.js";
-import { number, percent } from "../basics/format.js";
+import { number, share } from "../basics/format.js";
 
 /** @import { Epoch } from "./known.js" */
 
@@ -32,7 +32,7 @@ export function curves(epochs) {
   const read = () => {
     const { epoch, loss, validation_accuracy } = epochs[slider.valueAsNumber - 1];
     for (const mark of marks) mark.setAttribute("d", `M${((epoch - 1) / last) * WIDTH} 0V${HEIGHT}`);
-    readout.textContent = `epoch ${epoch}: loss ${number(loss)}, ${percent(validation_accuracy)} right`;
+    readout.textContent = `epoch ${epoch}: loss ${number(loss)}, ${share(validation_accuracy)} right`;
     slider.setAttribute("aria-valuetext", readout.textContent);
   };
   slider.addEventListener("input", read);

@@ -2,7 +2,7 @@
 // @ts-check
 
 import * as api from "../api.js";
-import { count, percent, size } from "../basics/format.js";
+import { count, share, size } from "../basics/format.js";
 import { taken } from "../upload.js";
 
 /** @import { Query } from "../api.js" */
@@ -43,7 +43,7 @@ export async function filled(text) {
     isWhole &&= value !== undefined && value !== null;
     if (Array.isArray(value)) return size(value);
     if (typeof value !== "number") return value;
-    return Number.isInteger(value) ? count(value) : percent(value);
+    return Number.isInteger(value) ? count(value) : share(value);
   });
   return isWhole ? whole : "";
 }

@@ -7,7 +7,7 @@
 import * as answer from "../acts/answer.js";
 import * as ribbon from "../acts/ribbon.js";
 import * as api from "../api.js";
-import { $, find } from "../basics/dom.js";
+import { $, find, onShortcut } from "../basics/dom.js";
 import { mainClass } from "../basics/words.js";
 import { showMessage, showTrouble } from "../message.js";
 import { Bar } from "./bar.js";
@@ -55,10 +55,7 @@ export class Surgery {
       redo: () => this.change((edits) => edits.redo()),
       reset: () => this.change((edits) => edits.reset()),
     });
-    addEventListener("keydown", (event) => {
-      const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea, dialog");
-      if (event.key === "m" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) this.tools?.muteOne();
-    });
+    onShortcut(({ key, altKey }) => key === "m" && !altKey && this.tools?.muteOne());
   }
 
   /**
