@@ -44,5 +44,5 @@ def response(stages: Mapping[str, np.ndarray], probabilities: dict[str, float], 
 
 
 def edits_header(edits: int) -> dict[str, str]:
-    """The header of an answer that is no JSON; none where the network had no edits."""
+    """The header of an answer that is not JSON; none where the network had no edits."""
     return {"X-Edits": str(edits)} if edits else {}
