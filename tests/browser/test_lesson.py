@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import opened, visit
-from tests.browser.visitor import COFFEE, ask, part, value
+from tests.browser.visitor import COFFEE, ask, part, settled, value
 from tests.conftest import ROOT
 
 LAST = 8
@@ -114,6 +114,23 @@ def test_look_is_the_page_without_the_lesson_and_learn_brings_it_back(lesson):
     assert "lesson" not in page.url
     page.get_by_role("link", name="Learn").click()
     expect(step_of(page)).to_have_attribute("data-step", "1")
+
+
+def test_the_lesson_is_loaded_when_it_is_asked_for_and_knows_the_answer_that_is_there(browser, url):
+    with visit(browser, url) as page:
+        loaded = []
+        page.on("request", lambda request: loaded.append(request.url.removeprefix(f"{url}/web/")))
+        page.goto(url)
+        page.set_input_files("#file", COFFEE)
+        settled(page)
+        assert "main.js" in loaded
+        assert "lesson/lesson.js" not in loaded
+        page.get_by_role("link", name="Learn").click()
+        expect(step_of(page)).to_have_attribute("data-step", "1")
+        for _ in range(LAST - 1):
+            press(page, "Next")
+        press(page, "No cat")
+        expect(said(page)).to_contain_text("too.")
 
 
 @pytest.mark.parametrize("word", WORDS)

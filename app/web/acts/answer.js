@@ -14,6 +14,12 @@ const MAX_OTHERS = 4; // other classes listed, the likeliest first
 const CONTOURS = [0.25, 0.5, 0.75]; // of the strongest evidence, as app/inference/heatmap.py draws them
 const MIN_PIXELS = 200; // of the longer side; smaller photos are shown enlarged
 
+/** @type {{ photo: Photo, prediction: Prediction } | null} */
+let newest = null;
+
+/** The photo on the page with its newest answer, once there is one. */
+export const onPage = () => newest;
+
 /**
  * Show the photo at once, while its answer is on the way.
  *
@@ -34,8 +40,7 @@ export function wait(photo) {
 
 /**
  * Show an answer of /predict. `view.opacity` (0..1) is how strongly the evidence covers the photo; a slider changes it. `band`
- * is the network's [low, high] of probabilities in which it is unsure. `own` is its own answer, where the visitor changed it. The
- * lesson hears of it by the event `answered`.
+ * is the network's [low, high] of probabilities in which it is unsure. `own` is its own answer, where the visitor changed it.
  *
  * @param {Prediction} answer
  * @param {{ photo: Photo, view: { opacity: number }, band: [number, number] | undefined, own?: Prediction | null }} options
@@ -80,7 +85,7 @@ export function show(answer, { photo, view, band, own }) {
     el("p", { class: "quiet timings" }, times(answer.timings_ms)),
   ];
   $("result").replaceChildren(...lines.filter((line) => line !== null));
-  document.dispatchEvent(new CustomEvent("answered", { detail: { photo, prediction: answer } }));
+  newest = { photo, prediction: answer };
 }
 
 /**

@@ -1,9 +1,10 @@
 /** The tasks' answers: what the visitor found, compared with what the service says, as a sentence. */
 // @ts-check
 
+import { onPage } from "../acts/answer.js";
 import * as address from "../address.js";
 import { count, number, percent, share } from "../basics/format.js";
-import { figures, NETWORK, onPage, unit } from "./known.js";
+import { figures, NETWORK, unit } from "./known.js";
 
 /** @import { Epoch } from "./known.js" */
 

@@ -7,7 +7,7 @@ import { taken } from "../upload.js";
 
 /** @import { Query } from "../api.js" */
 /** @import { Unit } from "../stage/units.js" */
-/** @import { NetworkDetail, Photo, Prediction } from "../types.js" */
+/** @import { NetworkDetail, Photo } from "../types.js" */
 
 export const NETWORK = "tutorial"; // the chapter's CNN, about which the lesson is
 const ORDINARY = "dense"; // the chapter's ordinary network, its foil
@@ -16,15 +16,8 @@ const ORDINARY = "dense"; // the chapter's ordinary network, its foil
 /** @typedef {NetworkDetail & { history: { epochs: Epoch[] } | null }} Recorded */
 
 const forever = new AbortController().signal;
-/** @type {{ chelsea?: Photo, answered?: { photo: Photo, prediction: Prediction } }} */
-const known = {};
-
-document.addEventListener("answered", (event) => {
-  if (event instanceof CustomEvent) known.answered = event.detail;
-});
-
-/** The photo on the page with its newest answer, once there is one. */
-export const onPage = () => known.answered;
+/** @type {Photo | undefined} */
+let sample;
 
 /** Everything about both of the chapter's networks. */
 export async function figures() {
@@ -54,10 +47,10 @@ export const unit = async (where, photo) =>
 
 /** The sample, as if the visitor had picked it. */
 async function chelsea() {
-  if (!known.chelsea) {
+  if (!sample) {
     const response = await fetch(new URL("web/samples/chelsea.jpg", document.baseURI));
     if (!response.ok) throw new Error("The sample photo could not be loaded from the service.");
-    known.chelsea = taken({ file: await response.blob(), name: "chelsea.jpg" });
+    sample = taken({ file: await response.blob(), name: "chelsea.jpg" });
   }
-  return known.chelsea;
+  return sample;
 }

@@ -64,7 +64,7 @@ function open(step) {
 }
 
 /** The visitor opens a step, or closes the lesson with 0; reading goes on at its title. @param {number} step */
-function choose(step) {
+export function choose(step) {
   address.writeParameter("lesson", step ? String(step) : null);
   open(step);
   views[step - 1]?.title.focus({ preventScroll: true });

@@ -37,9 +37,20 @@ def test_a_strict_policy_comes_with_everything(client, path):
     assert "http" not in policy
 
 
-def test_the_page_itself_is_smaller_than_260_kilobytes():
+def weight(files) -> int:
     only_types = ("types.js", "units.js")  # which browsers never load
-    assert sum(path.stat().st_size for path in FILES if path.name not in only_types) < 260_000
+    return sum(path.stat().st_size for path in files if path.name not in only_types)
+
+
+LESSON = [path for path in FILES if path.parent.name == "lesson" and path.name != "door.js"]  # which loads the others
+
+
+def test_the_page_itself_is_smaller_than_220_kilobytes():
+    assert weight(set(FILES) - set(LESSON)) < 220_000
+
+
+def test_the_page_with_its_lesson_is_smaller_than_260_kilobytes():
+    assert weight(FILES) < 260_000
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
