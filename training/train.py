@@ -6,7 +6,7 @@
 the current epoch; the same command with --resume continues. --network cat with --classes starts from the shipped network and
 takes a minute (`training.transfer`). The exit status is 3 if the network was written but may be guessing. Written below
 --out: model.keras (the network, folded and calibrated), history.json (the recipe, every epoch, the calibration),
-learning_curves.png, and logs/ for TensorBoard.
+learning_curves.png, logs/ for TensorBoard and, with --keep-epochs, epochs.npy (the network after each epoch).
 """
 
 import math
@@ -33,6 +33,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder to write the network to, such as model/tutorial")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--force", action="store_true", help="replace a finished network in --out")
+    parser.add_argument(
+        "--keep-epochs", action="store_true", help="also keep the network as it was after each epoch, in epochs.npy"
+    )
     parser.add_argument("--version", default="1.0.0", type=version, help="the network's version (default: 1.0.0)")
     parser.add_argument("--distribute", action="store_true", help="train on all GPUs of this machine, or on all its CPUs")
     for option in ("epochs", "batch_size", "learning_rate", "patience", "seed"):
@@ -42,7 +45,7 @@ def main() -> None:
         )
     arguments = vars(parser.parse_args())
     network, data, out, resume, force = (arguments.pop(name) for name in ("network", "data", "out", "resume", "force"))
-    distribute = arguments.pop("distribute")
+    distribute, keep_epochs = arguments.pop("distribute"), arguments.pop("keep_epochs")
     own = arguments["classes"] is not None
     classes = tuple(arguments.pop("classes") or CLASSES)
     check_classes(classes)
@@ -55,6 +58,8 @@ def main() -> None:
         raise TrainingError("the seed must not be negative")
     if transferred and (unused := sorted(set(given) - {"version", "seed"})):
         raise TrainingError(f"--{unused[0].replace('_', '-')} means nothing to {network} with --classes; leave it out")
+    if keep_epochs and recipe.frozen:
+        raise TrainingError(f"--keep-epochs is for networks that begin at random; {network} begins with trained weights")
     if (out / "model.keras").exists() and not outputs.checkpoints(out).exists() and not force:
         if resume:
             print(f"the run in {out} is finished, there is nothing to resume; --force trains it anew")
@@ -76,7 +81,7 @@ def main() -> None:
         learned.check(transfer(recipe, data, out))
         return
     try:
-        learned.check(train(recipe, data, out, resume, Devices(distribute), tuple(given)))
+        learned.check(train(recipe, data, out, resume, Devices(distribute), tuple(given), keep_epochs))
     except KeyboardInterrupt as stop:
         raise Stopped(f"continue with: {_resuming()}") from stop
 

@@ -15,7 +15,7 @@ from training.fitting.feed import Feed
 from training.progress import Progress
 
 Record = dict[str, float]
-"""One epoch in history.json: epoch, loss, validation_loss, validation_accuracy, seconds."""
+"""One epoch in history.json: epoch, learning_rate (at its start), loss, validation_loss, validation_accuracy, seconds."""
 
 
 class Feeding(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -46,7 +46,8 @@ class Recording(keras.callbacks.Callback):  # type: ignore[misc]
         self.state, self.validate = state, validate
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Start the clock."""
+        """Start the clock, and note the learning rate."""
+        self._rate = float(self.model.optimizer.learning_rate)
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Record) -> None:
@@ -55,6 +56,7 @@ class Recording(keras.callbacks.Callback):  # type: ignore[misc]
         seconds = time.perf_counter() - self._started
         record = {
             "epoch": epoch + 1,
+            "learning_rate": float(f"{self._rate:.4g}"),
             "loss": round(logs["loss"], 6),
             "validation_loss": round(loss, 6),
             "validation_accuracy": round(accuracy, 6),

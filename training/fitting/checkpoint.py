@@ -4,6 +4,7 @@ checkpoints/state.json        the progress so far, replaced atomically once the 
 checkpoints/epoch-0007.keras  network and optimizer after the last epoch
 checkpoints/epoch-0005.keras  the best epoch, where that is another
 checkpoints/scenes-1-*.npy    scenes that later epochs reuse, see `training.fitting.views`
+checkpoints/weights-0007.npy  where they are kept, see `training.fitting.kept`
 """
 
 import json
@@ -18,16 +19,18 @@ from typing import Any
 import keras
 import numpy as np
 
+from app.inference.networks.contract import EPOCHS_FILE
 from training import outputs
 from training.config import Recipe
 from training.errors import TrainingError, reason
+from training.fitting import kept
 from training.outputs import replace
 
 
 @dataclass
 class State:
-    """Everything but the weights: the recipe, the photos' fingerprint, a record for each epoch, and the state of each
-    dropout layer's random generator, which Keras saves nowhere.
+    """Everything but the weights: the recipe, the photos' fingerprint, a record for each epoch, the state of each dropout
+    layer's random generator, which Keras saves nowhere, and how good the network was at the start, where that is kept.
     """
 
     recipe: dict[str, Any]
@@ -35,6 +38,7 @@ class State:
     epochs: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     dropout: dict[str, list[int]] = field(default_factory=dict)
+    start: dict[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> int:
@@ -110,9 +114,16 @@ class Checkpoints:
         return self.folder / f"epoch-{epoch:04d}.keras"
 
 
-def ship(network: keras.Model, history: dict[str, Any], out: Path) -> None:
-    """Write a finished network to the folder `out`, as model.keras, and then how it was trained, as history.json."""
+def ship(network: keras.Model, history: dict[str, Any], out: Path, epochs: np.ndarray | None = None) -> None:
+    """Write a finished network to the folder `out`, as model.keras, and then how it was trained, as history.json.
+
+    `epochs` are the rows of `training.fitting.kept`; without, those of a network that was there before are deleted.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    if epochs is None:
+        (out / EPOCHS_FILE).unlink(missing_ok=True)
+    else:
+        kept.write(epochs, out)
     part = out / "part.keras"
     network.save(part)
     os.replace(part, out / "model.keras")

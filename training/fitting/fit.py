@@ -14,6 +14,7 @@ from training.fitting.callbacks import Feeding, Patience, Record, Recording, Rep
 from training.fitting.checkpoint import Checkpoints, State
 from training.fitting.devices import Devices
 from training.fitting.feed import Feed
+from training.fitting.kept import KeptEpochs
 from training.fitting.views import Views
 from training.progress import Progress
 
@@ -56,8 +57,12 @@ def fit(
     state: State,
     checkpoints: Checkpoints,
     log: Callable[[Record], None],
+    kept: KeptEpochs | None = None,
 ) -> None:
-    """Train until the recipe's last epoch or until patience ends, with one progress bar or a line an epoch."""
+    """Train until the recipe's last epoch or until patience ends, with one progress bar or a line an epoch.
+
+    With `kept`, the weights at the start and after each epoch are kept there, and how good the start is, in the state.
+    """
     done = len(state.epochs)
     if done - state.best >= recipe.patience or done == recipe.epochs:
         return  # it was killed after its last epoch
@@ -67,6 +72,15 @@ def fit(
         with averaged(network):
             return validate(network, inputs, labels, devices)
 
+    def keep(epoch: int) -> None:
+        if kept:
+            with averaged(network):
+                kept.keep(network, epoch)
+
+    if kept and not done:
+        keep(0)
+        loss, accuracy = validated()
+        state.start = {"validation_loss": round(loss, 6), "validation_accuracy": round(accuracy, 6)}
     feed = Feed(views, splits["train"], recipe.batch_size, done + 1, devices.replicas)
     total, initial = recipe.epochs * len(feed), done * len(feed)
     with Progress(total, "", "batch", initial, lines=False) as shown:
@@ -74,6 +88,7 @@ def fit(
             Feeding(feed),
             Recording(state, validated),
             Patience(state, recipe.patience),
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: keep(epoch + 1)),
             Saving(state, checkpoints),
             Reporting(shown, state, log),
         ]

@@ -16,6 +16,7 @@ from training.fitting.devices import Devices
 from training.fitting.fit import UNDECAYED, averaged, blend, compile_for, deterministic, fit, predict_scores
 from training.fitting.fold import fold
 from training.fitting.frozen import trainable_part
+from training.fitting.kept import KeptEpochs
 from training.fitting.views import Photos, Scenes
 from training.measuring import learned, learning_curves
 from training.networks import build, pretrained
@@ -28,11 +29,13 @@ def train(
     resume: bool = False,
     devices: Devices | None = None,
     given: Collection[str] | None = None,
+    keep_epochs: bool = False,
 ) -> dict[str, Any]:
     """Train `recipe.network` on the photos below `data`, write it to `out` and return what history.json holds.
 
     With `given`, the names of settings that somebody chose, the others are fitted to the number of photos
-    (`training.fitting.sizes`); without, all are the recipe's.
+    (`training.fitting.sizes`); without, all are the recipe's. With `keep_epochs`, the network as it was after each epoch
+    is written too (`training.fitting.kept`).
     """
     devices = devices or Devices()
     deterministic(recipe.seed)
@@ -45,6 +48,9 @@ def train(
     if given is not None:
         recipe = views.recipe = sizes.fitted(recipe, len(splits["train"].labels), given)
     state = checkpoints.begin(recipe, fingerprint, resume)
+    kept = KeptEpochs(checkpoints.folder) if keep_epochs else None
+    if kept:
+        kept.check(len(state.epochs))
     batches = -(-len(splits["train"].labels) // recipe.batch_size)
     with devices.scope():
         if state.epochs:
@@ -68,9 +74,10 @@ def train(
         state,
         checkpoints,
         lambda record: learning_curves.log(record, out / "logs"),
+        kept,
     )
     trained = checkpoints.load(state.shipped)
-    shipped, calibration = _calibrated(trained, recipe, *views.photos(splits["calibration"]))
+    shipped, temperature, calibration = _calibrated(trained, recipe, *views.photos(splits["calibration"]))
     right = round(state.epochs[state.shipped - 1]["validation_accuracy"] * len(splits["validation"].labels))
     history: dict[str, Any] = {
         "network": recipe.network,
@@ -86,9 +93,14 @@ def train(
         "shipped_epoch": state.shipped,
         "calibration": calibration,
         "validation": learned.validated(right, splits["validation"].labels),
+        **({"start": state.start} if kept else {}),
         "epochs": state.epochs,
     }
-    checkpoint.ship(shipped, history, out)
+    rows = None
+    if kept:
+        network = build(recipe.network, classes=len(recipe.classes))
+        rows = kept.all(network, len(state.epochs), temperature, recipe.offset / temperature)
+    checkpoint.ship(shipped, history, out, rows)
     learning_curves.draw(history, out / "learning_curves.png")
     checkpoints.remove()
     known = history["validation"]
@@ -114,8 +126,8 @@ def start(recipe: Recipe, scenes: Path) -> tuple[keras.Model, Photos | Scenes, i
 
 def _calibrated(
     trained: keras.Model, recipe: Recipe, inputs: np.ndarray, labels: np.ndarray
-) -> tuple[keras.Model, dict[str, Any]]:
-    """Fold the network with the temperature fitted on the calibration split, and choose the unsure band there."""
+) -> tuple[keras.Model, float, dict[str, Any]]:
+    """The folded network, the temperature in it, and how the calibration split was used: to fit that and the unsure band."""
     with averaged(trained):
         plain = build(recipe.network, classes=len(recipe.classes))
         if recipe.frozen:
@@ -127,4 +139,4 @@ def _calibrated(
             scores = scores + np.array([recipe.offset, -recipe.offset]) / 2
         temperature, band = calibrate.calibrated(scores, labels, recipe.decided, recipe.most_unsure)
         shipped = fold(trained, temperature, recipe.offset / temperature, plain)
-    return shipped, {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}
+    return shipped, temperature, {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}

@@ -13,6 +13,9 @@ from typing import Any
 
 from app.errors import NetworkError
 
+EPOCHS_FILE = "epochs.npy"
+"""The file with a network's weights after each epoch: (epochs + 1, parameters) float16."""
+
 
 @dataclass(frozen=True)
 class Stage:
