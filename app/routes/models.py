@@ -13,7 +13,7 @@ from app.inference.explain import receptive_field
 from app.inference.networks.contract import Stage
 from app.inference.networks.engines import Network
 from app.routes.options import OptionsRoute
-from app.routes.parameters import NetworkPath, ServiceNeeded, VersionName
+from app.routes.parameters import Epoch, NetworkPath, ServiceNeeded, VersionName, as_it_was
 from app.schemas import networks
 from app.service import Service
 
@@ -63,6 +63,23 @@ async def get_model(service: ServiceNeeded, network: NetworkPath, version: Versi
     return networks.network_answer(chosen, list(service.versions[network]), records["metrics"]) | known | layers | records
 
 
+@router.get(
+    "/models/{network}/epochs",
+    summary="How a network learned, epoch by epoch",
+    response_model=networks.Epochs,
+    responses=problems.responses(401, 404, 422, 429, 503),
+)
+async def get_epochs(service: ServiceNeeded, network: NetworkPath, version: VersionName = None) -> dict[str, Any]:
+    """Lists the epochs of its training after which the network was kept, from the random start on, and how good it was then.
+    Other requests take the network as it was with `epoch`.
+    """
+    chosen = service.network(network, version)
+    if not chosen.contract.epochs:
+        kept = [name for name, other in service.networks.items() if other.contract.epochs]
+        raise NotFound(f"Network {network} was kept after no epoch of its training; kept was {', '.join(kept) or 'none'}.")
+    return networks.epochs(chosen)
+
+
 def _records(service: Service, network: Network) -> dict[str, dict[str, Any] | None]:
     return service.records[network.contract.folder]
 
@@ -86,25 +103,27 @@ async def get_kernels(
         ),
     ] = None,
     version: VersionName = None,
+    epoch: Epoch = None,
 ) -> Response:
     """Draws the trained weights of a convolution, or of one unit of a fully connected stage, on one colour scale: blue below
     zero, white at zero, brown above. A unit that reads a flattened picture is drawn as pictures of that shape.
     """
-    chosen = service.network(network, version)
+    chosen = as_it_was(service.network(network, version), epoch)
     layers = (*chosen.contract.stages, *chosen.contract.inner)
     drawable = [layer.name for layer in layers if "convolution" in layer.kind or layer.kind == "dense"]
     known = chosen.contract.stage(stage)
     if known is None or stage not in drawable:
         what = f"is a {known.kind} stage and has no kernels to draw" if known else "is no stage"
         raise NotFound(f"{stage[:80]!r} {what} of network {network}; drawn are: {', '.join(drawable) or 'none'}.")
-    kernel = _as_filters(chosen, known)
-    if channel is not None and not 0 <= channel < kernel.shape[3]:
-        raise InvalidRequest(f"Stage {stage} has no channel {channel}; its channels are 0 to {kernel.shape[3] - 1}.")
+    last = known.shape[-1] - 1
+    if channel is not None and not 0 <= channel <= last:
+        raise InvalidRequest(f"Stage {stage} has no channel {channel}; its channels are 0 to {last}.")
     if channel is None and known.kind == "dense":
-        units = f"its units, channel 0 to {kernel.shape[3] - 1}"
+        units = f"its units, channel 0 to {last}"
         raise InvalidRequest(f"Stage {stage} is fully connected: it is drawn unit by unit. Name one of {units}.")
 
     def work() -> bytes:
+        kernel = _as_filters(chosen, known)
         return kernels.draw_kernel(kernel) if channel is None else kernels.draw_filter(kernel, channel)
 
     return Response(await service.workers.run(work), media_type="image/png")

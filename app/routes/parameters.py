@@ -43,9 +43,26 @@ VersionName = Annotated[
 ]
 
 
-async def chosen(service: ServiceNeeded, network: NetworkName = None, version: VersionName = None) -> Network:
+Epoch = Annotated[
+    int | None,
+    Query(
+        description="The network as it was after this epoch of its training; 0 is the random start. "
+        "GET /models/{network}/epochs lists them. Default: the network as it is served.",
+        openapi_examples={"served": {"summary": "as it is served", "value": None}},
+    ),
+]
+
+
+async def chosen(
+    service: ServiceNeeded, network: NetworkName = None, version: VersionName = None, epoch: Epoch = None
+) -> Network:
     """The network that a request's query names."""
-    return service.network(network, version)
+    return as_it_was(service.network(network, version), epoch)
+
+
+def as_it_was(network: Network, epoch: int | None) -> Network:
+    """The network after that epoch, or as it is served. Raises InvalidRequest for one that was not kept."""
+    return network if epoch is None else network.at_epoch(epoch)
 
 
 Chosen = Annotated[Network, Depends(chosen)]
@@ -96,6 +113,6 @@ def edited(network: Network, request: Request, option: str | None) -> Iterator[N
 def answered(data: bytes, network: Network, options: PredictOptions, service: Service) -> Answer:
     """Answer one photo, and count it."""
     answer = predict(data, network, options, service.settings.max_pixels)
-    metrics.photo(answer, network.contract.network, edited=network.changes.count > 0)
+    metrics.photo(answer, network.contract.network, changed=network.changes.count > 0 or network.epoch is not None)
     tracing.steps(answer.milliseconds)
     return answer

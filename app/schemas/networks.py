@@ -1,5 +1,6 @@
 """The shapes of what GET /models answers."""
 
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -58,6 +59,9 @@ class NetworkAnswer(BaseModel):
     )
     accuracy: dict[str, float] = Field(description="Measured accuracy by set of photos, from metrics.json")
     guises: dict[str, float] = Field(description="Measured accuracy by guise, of all those photos in that guise")
+    kept_epochs: int | None = Field(
+        description="The last epoch of its training for which `epoch` may ask; null if it was kept after none"
+    )
     photos: int = Field(description="How many photos all sets have together, 0 if none was measured")
 
 
@@ -79,6 +83,38 @@ class MeasuredAnswer(BaseModel):
     accuracy: float
     low: float = Field(description="Lower end of the 95 % interval")
     high: float
+
+
+class EpochAnswer(BaseModel):
+    """How good a network was after one epoch of its training."""
+
+    epoch: int = Field(description="0 is the random start, before any training")
+    loss: float = Field(description="Cross-entropy on validation photos", examples=[0.503622])
+    accuracy: float = Field(description="Share of validation photos answered right", examples=[0.764196])
+    training_loss: float | None = Field(
+        description="Mean loss while it learned, with smoothed labels and changed photos; null before the first epoch"
+    )
+    learning_rate: float | None = Field(description="That of the epoch's first batch; null before the first epoch")
+
+
+class Epochs(BaseModel):
+    """How a network learned."""
+
+    network: str
+    version: str
+    shipped: int = Field(description="The epoch after which the network is served", examples=[20])
+    epochs: list[EpochAnswer]
+
+
+def epochs(network: Network) -> dict[str, Any]:
+    """The epochs of a network in the shape of `Epochs`."""
+    contract = network.contract
+    return {
+        "network": contract.network,
+        "version": contract.version,
+        "shipped": contract.shipped_epoch,
+        "epochs": [asdict(epoch) for epoch in contract.epochs],
+    }
 
 
 class NetworkDetail(NetworkAnswer):
@@ -129,5 +165,6 @@ def network_answer(network: Network, versions: list[str], metrics: dict[str, Any
         "unsure": contract.unsure,
         "accuracy": {name: figures["accuracy"]["value"] for name, figures in sets.items()},
         "guises": {name: figure["value"] for name, figure in pooled.get("guises", {}).items()},
+        "kept_epochs": contract.last_epoch,
         "photos": pooled.get("photos", 0),
     }

@@ -30,6 +30,9 @@ class ModelAnswer(BaseModel):
     sha256: str = Field(description="Of the file that was run: model.onnx, or model.keras under CATSCOPE_ENGINE=keras")
     input_shape: list[int] = Field(description="[height, width, channels]", examples=[[100, 100, 3]])
     edited: bool = Field(False, description="Whether it was changed by `edits` and this is not its own answer")
+    epoch: int | None = Field(
+        None, description="The epoch of its training that was asked for; missing for the network as it is served"
+    )
 
 
 class EditsAnswer(BaseModel):
@@ -73,6 +76,7 @@ def model_answer(network: Network) -> dict[str, Any]:
         "sha256": network.sha256,
         "input_shape": network.contract.input_shape,
         **({"edited": True} if network.changes.count else {}),
+        **({} if network.epoch is None else {"epoch": network.epoch}),
     }
 
 

@@ -67,11 +67,11 @@ def cut_off(status: int) -> None:
     _shed.labels(SHED.get(status, "malformed")).inc()
 
 
-def photo(answer: Answer, network: str, edited: bool = False) -> None:
-    """Count one photo's verdict, unless it is that of an edited network, and record the time each step took."""
+def photo(answer: Answer, network: str, changed: bool = False) -> None:
+    """Count one photo's verdict, unless the network was edited or of another epoch, and record the time each step took."""
     for step, milliseconds in answer.milliseconds.items():
         _step_seconds.labels(step).observe(milliseconds / 1000)
-    if edited:
+    if changed:
         return
     _verdicts.labels(network, answer.verdict).inc()
     if "cat" in answer.probabilities:  # users can serve their own networks, with other classes

@@ -11,13 +11,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from app.inference.networks.contract import Stage, name_of
+from app.inference.networks.contract import EPOCHS_FILE, Epoch, Stage, name_of
 from app.inference.networks.onnx_file import with_outputs
 from app.inference.networks.pooling import LogMeanExpPooling2D
 from app.inference.networks.runtime import session
 from training.config import CLASSES
 from training.data.samples import samples
 from training.errors import TrainingError
+from training.fitting.kept import row as kept_row
 from training.importing import onnx_graph
 from training.importing.brought import TOLERANCE
 from training.outputs import replace
@@ -85,7 +86,7 @@ def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
             f"the export differs from Keras by {difference:.2e} at stage {worst}; at most {TOLERANCE} is accepted, "
             "and nothing was written"
         )
-    band = history["calibration"]["band"]
+    band, kept = history["calibration"]["band"], folder / EPOCHS_FILE
     contract = {
         "network": name_of(folder, history["version"]),
         "architecture": history["network"],
@@ -99,7 +100,9 @@ def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
         "files": {
             "model.keras": hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest(),
             "model.onnx": hashlib.sha256(serialized).hexdigest(),
+            **({EPOCHS_FILE: hashlib.sha256(kept.read_bytes()).hexdigest()} if kept.exists() else {}),
         },
+        **_epochs(folder, history, model),
         "stages": [_plain(stage) for stage in stages],
         "inner": [_plain(layer) for layer in inner],
     }
@@ -121,6 +124,33 @@ def _trained(folder: Path) -> tuple[keras.Model, dict[str, Any]]:
         return model, history
     except (ValueError, OSError, KeyError) as error:
         raise TrainingError(f"{folder} cannot be read: {error}") from error
+
+
+def _epochs(folder: Path, history: dict[str, Any], model: keras.Model) -> dict[str, Any]:
+    """What the contract says of the epochs that were kept; nothing if none was.
+
+    Raises TrainingError if those in the folder are not this network's.
+    """
+    path = folder / EPOCHS_FILE
+    if not path.exists():
+        return {}
+    rows, shipped = np.load(path, mmap_mode="r"), history["shipped_epoch"]
+    if rows.shape != (len(history["epochs"]) + 1, model.count_params()) or not np.allclose(
+        rows[shipped], kept_row(model), rtol=2e-3, atol=1e-6
+    ):
+        raise TrainingError(f"{path} is of another network than model.keras; delete it, or train again with --keep-epochs")
+    start = Epoch(0, history["start"]["validation_loss"], history["start"]["validation_accuracy"])
+    others = [
+        Epoch(
+            epoch=record["epoch"],
+            loss=record["validation_loss"],
+            accuracy=record["validation_accuracy"],
+            training_loss=record["loss"],
+            learning_rate=record["learning_rate"],
+        )
+        for record in history["epochs"]
+    ]
+    return {"epochs": [asdict(epoch) for epoch in (start, *others)], "shipped_epoch": shipped}
 
 
 def _plain(stage: Stage) -> dict[str, Any]:

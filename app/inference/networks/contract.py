@@ -57,6 +57,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Epoch:
+    """How good a network was after one epoch of its training; 0 is before the first.
+
+    `loss`, the cross-entropy, and `accuracy` are those on validation photos. `training_loss` is the mean loss while it
+    learned, with smoothed labels, and `learning_rate` that of its first batch; both are None before the first epoch.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    training_loss: float | None = None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
 class Contract:
     """What a network promises. `network` is the name under which it is served, the name of its folder.
 
@@ -64,6 +79,8 @@ class Contract:
     is (height, width, 3): RGB from 0 to 255, stretched to that size. `unsure` is the band (low, high) of probabilities, both
     ends included, in which the verdict is "unsure". `stages` are the named steps, in order; `inner` are the layers inside
     stages that consist of several, such as `block3_expand` in `block3`. `files` maps file names to SHA-256 digests.
+    `epochs` are those after which the network was kept, from 0, the random start, to the last, and `shipped_epoch` is the
+    one that is served, None where none was kept.
     """
 
     network: str
@@ -76,6 +93,21 @@ class Contract:
     files: dict[str, str]
     folder: Path
     inner: tuple[Stage, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    shipped_epoch: int | None = None
+
+    @property
+    def last_epoch(self) -> int | None:
+        """The last epoch that is kept, None if none is."""
+        return self.epochs[-1].epoch if self.epochs else None
+
+    def filter_shape(self, stage: Stage) -> tuple[int, ...]:
+        """The shape of the weights of one filter of a stage that has any: (height, width, inputs), with 1 input if it is
+        depthwise; (inputs,) of a fully connected unit.
+        """
+        before = self.stage(stage.inputs[0])
+        inputs = (before.shape if before else self.input_shape)[-1]
+        return (*(stage.kernel or ()), 1 if stage.kind == "depthwise_convolution" else inputs)
 
     def stage(self, name: str) -> Stage | None:
         """The stage or inner layer of that name, or None."""
@@ -131,6 +163,8 @@ def load(folder: Path, network: str | None = None) -> Contract:
             stages=tuple(_stage(stage) for stage in plain["stages"]),
             inner=tuple(_stage(stage) for stage in plain.get("inner", [])),
             files=plain["files"],
+            epochs=tuple(Epoch(**epoch) for epoch in plain.get("epochs", [])),
+            shipped_epoch=plain.get("shipped_epoch"),
             folder=folder,
         )
     except OSError as error:

@@ -104,7 +104,7 @@ class _Work:
             raise InvalidRequest("it mutes nothing and has no kernel or bias of one channel.")
         if stage.kind not in WITH_KERNEL:
             raise InvalidRequest(f"stage {stage.name} is of kind {stage.kind}, which has no kernel; it can be muted.")
-        shape = self._kernel_shape(stage)
+        shape = self._contract.filter_shape(stage)
         if edit.kernel is not None:
             self.kernels.setdefault(stage.name, {})[edit.channel] = _kernel(stage, edit.kernel, shape)
         if edit.bias is not None:
@@ -125,12 +125,6 @@ class _Work:
         if edit.channel is not None and not 0 <= edit.channel < count:
             raise InvalidRequest(f"stage {stage.name} has no channel {edit.channel}; its channels are 0 to {count - 1}.")
         return stage
-
-    def _kernel_shape(self, stage: Stage) -> tuple[int, ...]:
-        """That of one filter's weights."""
-        before = self._contract.stage(stage.inputs[0])
-        inputs = (before.shape if before else self._contract.input_shape)[-1]
-        return (*(stage.kernel or ()), 1 if stage.kind == "depthwise_convolution" else inputs)
 
 
 def _kernel(stage: Stage, kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

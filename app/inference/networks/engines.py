@@ -15,11 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from app.errors import InvalidRequest, NetworkError
-from app.inference.networks import edits, onnx_changes, onnx_file
+from app.inference.networks import edits, epochs, onnx_changes, onnx_file
 from app.inference.networks.contract import Contract
 from app.inference.networks.edits import Changes, Edit
+from app.inference.networks.epochs import RecentEpochs
+from app.inference.networks.onnx_changes import Change
 from app.inference.networks.onnx_file import ModelFile
 from app.inference.networks.runtime import passing_session, session
+from app.inference.networks.weights import GivenWeights, Weights, filters_last
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class ForwardPass:
 class Network(Protocol):
     """A loaded network, or an edited one. Several threads may call `run` at once.
 
-    `changes` are its edits; none in a network as it was loaded.
+    `changes` are its edits; none in a network as it was loaded. `epoch` is the epoch of its training after which it was so,
+    where one was asked for.
     """
 
     contract: Contract
     sha256: str
     changes: Changes
+    epoch: int | None
 
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> ForwardPass:
         """Run one photo, (1, height, width, 3) float32 0..255, through the network."""
@@ -72,30 +77,64 @@ class Network(Protocol):
         the edits make numbers too large for float32.
         """
 
+    def at_epoch(self, epoch: int) -> "Network":
+        """The network as it was after that epoch of its training, 0 for the random start. Takes no time before it is used.
+
+        Raises InvalidRequest for an epoch that was not kept, and where the engine cannot do it.
+        """
+
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> "Network":
+        """The network with other weights, by name, such as `scores/kernel` and `scores/bias`; shaped as `kernel` and `bias`
+        have them. Raises InvalidRequest where the engine cannot do it.
+        """
+
 
 class OnnxNetwork:
     """A network run by ONNX Runtime, one thread per pass: parallel single-thread passes give more throughput on a CPU.
 
-    The edited network that was asked for last, of all networks, is held, so that its next question needs no new session.
+    The edited network that was asked for last, of all networks, is held, so that its next question needs no new session; so
+    are a few epochs of each.
     """
 
-    def __init__(self, contract: Contract, file: ModelFile | None = None, changes: Changes | None = None) -> None:
-        """Load the network; with the open `file` of one that is loaded, an edited network."""
+    def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.sha256 = contract.files["model.onnx"]
-        self.changes = changes or Changes()
-        path = contract.folder / "model.onnx" if file else contract.verified("model.onnx")
+        path = contract.verified("model.onnx")
         try:
-            self._file = file or ModelFile(path, self.sha256)
-            self._session = passing_session(self.model) if changes else session(path)
+            self._file = ModelFile(path, self.sha256)
+            self._epochs: RecentEpochs[OnnxNetwork] = RecentEpochs(contract)
+            self._begin(self._file, Changes(), None, session(path))
         except NetworkError:
             raise
         except Exception as error:  # the runtime's own exceptions share no base class
             raise NetworkError(f"{path} cannot be run: {error}") from error
-        self._inner = [layer.name for layer in contract.inner]
+
+    def _begin(self, weights: Weights, changes: Changes, epoch: int | None, made: Any) -> None:
+        self._weights, self.changes, self._session = weights, changes, made
+        self.epoch: int | None = epoch
+        self._inner = [layer.name for layer in self.contract.inner]
         self._inner_session: Any = None
-        self._inner_session_lock = threading.Lock()
+        self._making = threading.Lock()
         self._recent: OnnxNetwork | None = None
+
+    def _derived(self, weights: Weights, changes: Changes, epoch: int | None, made: Any = None) -> "OnnxNetwork":
+        """Another network of the same file. Unless its session is given, it is made on first use."""
+        derived = object.__new__(OnnxNetwork)
+        derived.contract, derived.sha256 = self.contract, self.sha256
+        derived._file, derived._epochs = self._file, self._epochs
+        derived._begin(weights, changes, epoch, made)
+        return derived
+
+    def at_epoch(self, epoch: int) -> "OnnxNetwork":
+        """See Network.at_epoch."""
+        epochs.check(self.contract, epoch)
+        if epoch == self.contract.shipped_epoch:  # bit for bit
+            return self._derived(self._weights, Changes(), epoch, self._session)
+        return self._epochs.get(epoch, lambda weights: self._derived(weights, Changes(), epoch))
+
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> "OnnxNetwork":
+        """See Network.with_weights."""
+        return self._derived(GivenWeights(weights, self._weights), self.changes, self.epoch)
 
     def edited(self, wanted: Sequence[Edit]) -> "OnnxNetwork":
         """See Network.edited."""
@@ -106,36 +145,42 @@ class OnnxNetwork:
         if recent is None or recent.changes.key != changes.key:
             for other in list(_WITH_EDITED):
                 other._recent = None
-            recent = self._recent = OnnxNetwork(self.contract, self._file, changes)
+            recent = self._recent = self._derived(self._weights, changes, self.epoch)
             _WITH_EDITED.add(self)
         return recent
 
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> ForwardPass:
         """See Network.run."""
         names = ["probabilities", *(name for name in stages if name != "probabilities")]
-        active = self._session if set(self._inner).isdisjoint(names) else self._session_with_inner_layers()
-        outputs = active.run(names, {"image": tensor})
+        outputs = self._active_session(names).run(names, {"image": tensor})
         arrays = {name: _channels_last(output[0]) for name, output in zip(names, outputs, strict=True)}
         if self.changes.count:
             check_finite(arrays)
         return ForwardPass(arrays["probabilities"], arrays)
 
-    def _session_with_inner_layers(self) -> Any:
-        """A second session, created when a layer inside a stage is first requested."""
-        with self._inner_session_lock:
-            if self._inner_session is None:
-                self._inner_session = passing_session(lambda: self.model(with_inner_layers=True))
-            return self._inner_session
+    def _active_session(self, names: list[str]) -> Any:
+        """The session with those outputs. That with the layers inside stages is created when one is first requested."""
+        with_inner = not set(self._inner).isdisjoint(names)
+        ready = self._inner_session if with_inner else self._session
+        if ready is None:
+            with self._making:
+                if with_inner:
+                    self._inner_session = self._inner_session or passing_session(lambda: self.model(with_inner_layers=True))
+                else:
+                    self._session = self._session or passing_session(self.model)
+                ready = self._inner_session if with_inner else self._session
+        return ready
 
     def model(self, with_inner_layers: bool = False) -> bytes:
-        """The ONNX model, with its changes; the layers inside stages are outputs on request.
+        """The ONNX model, with its weights and changes; the layers inside stages are outputs on request.
 
         Raises NetworkError if the file was overwritten.
         """
-        weights = {
-            f"{stage}/kernel": functools.partial(_patched, filters) for stage, filters in self.changes.kernels.items()
-        }
-        weights |= {f"{stage}/bias": functools.partial(_patched, one) for stage, one in self.changes.biases.items()}
+        weights = {name: functools.partial(_replaced, self._weights, name) for name in self._weights.names}
+        edited: dict[str, Mapping[int, Any]] = {f"{stage}/kernel": by for stage, by in self.changes.kernels.items()}
+        edited |= {f"{stage}/bias": by for stage, by in self.changes.biases.items()}
+        for name, by_channel in edited.items():
+            weights[name] = functools.partial(_patched, by_channel, weights.get(name))
         muted = {}
         for stage, channels in self.changes.muted.items():
             shape = self.contract.stage(stage).shape  # type: ignore[union-attr]  # `edits` checked it
@@ -146,11 +191,11 @@ class OnnxNetwork:
 
     def kernel(self, stage: str) -> np.ndarray:
         """See Network.kernel."""
-        return _filters_last(_patched(self.changes.kernels.get(stage, {}), self._file.weight(f"{stage}/kernel")))
+        return filters_last(_patched(self.changes.kernels.get(stage, {}), None, self._weights.weight(f"{stage}/kernel")))
 
     def bias(self, stage: str) -> np.ndarray:
         """See Network.bias."""
-        return _patched(self.changes.biases.get(stage, {}), self._file.weight(f"{stage}/bias"))
+        return _patched(self.changes.biases.get(stage, {}), None, self._weights.weight(f"{stage}/bias"))
 
     def scaling(self, stage: str) -> tuple[float, float]:
         """See Network.scaling."""
@@ -181,17 +226,17 @@ def _channels_last(output: np.ndarray) -> np.ndarray:
     return output.transpose(1, 2, 0) if output.ndim == 3 else output
 
 
-def _filters_last(weights: np.ndarray) -> np.ndarray:
-    """ONNX's (filters, inputs, height, width) as (height, width, inputs, filters); other shapes unchanged. A view."""
-    return weights.transpose(2, 3, 1, 0) if weights.ndim == 4 else weights
+def _replaced(weights: Weights, name: str, _: np.ndarray) -> np.ndarray:
+    return weights.weight(name)
 
 
-def _patched(by_channel: Mapping[int, np.ndarray] | Mapping[int, float], weights: np.ndarray) -> np.ndarray:
-    """ONNX's `weights` with others for some channels: a copy, or themselves if there are none."""
+def _patched(by_channel: Mapping[int, Any], before: Change | None, weights: np.ndarray) -> np.ndarray:
+    """ONNX's `weights` after the change `before`, with others for some channels: a copy, or themselves if there are none."""
+    weights = weights if before is None else before(weights)
     if by_channel:
         weights = weights.copy()
         for channel, values in by_channel.items():
-            _filters_last(weights)[..., channel] = values
+            filters_last(weights)[..., channel] = values
     return weights
 
 
@@ -213,6 +258,7 @@ class KerasNetwork:
         self.contract = contract
         self.sha256 = contract.files["model.keras"]
         self.changes = Changes()
+        self.epoch: int | None = None
         self._model = model
         names = [stage.name for stage in (*contract.stages, *contract.inner)]
         self._tapped = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
@@ -228,6 +274,15 @@ class KerasNetwork:
         if wanted:
             raise InvalidRequest("Networks are edited by the engine onnx only; this service runs CATSCOPE_ENGINE=keras.")
         return self
+
+    def at_epoch(self, epoch: int) -> "KerasNetwork":
+        """See Network.at_epoch."""
+        epochs.check(self.contract, epoch)
+        raise InvalidRequest("Epochs are answered by the engine onnx only; this service runs CATSCOPE_ENGINE=keras.")
+
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> "KerasNetwork":
+        """See Network.with_weights."""
+        raise InvalidRequest("Weights are changed by the engine onnx only; this service runs CATSCOPE_ENGINE=keras.")
 
     def kernel(self, stage: str) -> np.ndarray:
         """See Network.kernel."""

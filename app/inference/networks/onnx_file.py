@@ -1,21 +1,18 @@
-"""The file model.onnx: its bytes as they were when it was opened, its weights by name; and adding outputs to it.
+"""The file model.onnx: its weights by name; and adding outputs to it.
 
 ONNX Runtime does not expose a model's weights, and the onnx package would be the largest thing in the image, for a handful
 of fields. So this module works on the file's protocol buffer directly (wire format: protobuf.dev; field numbers: onnx.proto3
 of the ONNX project).
 """
 
-import contextlib
-import hashlib
 import mmap
-import os
-import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from app.errors import NetworkError
+from app.inference.networks.held_file import HeldFile
 
 # Field numbers of ModelProto, GraphProto and TensorProto.
 GRAPH, NODE, INITIALIZER, INPUT, OUTPUT, VALUE_INFO = 7, 1, 5, 11, 12, 13
@@ -27,30 +24,15 @@ _VALUE_NAME, _TYPE, _TENSOR_TYPE, _ELEMENT_TYPE, _SHAPE, _DIMENSION, _SIZE = 1, 
 FLOAT = 1
 
 
-class ModelFile:
-    """One model.onnx, held open, so that a file that is replaced still has its old bytes. Threads may share it.
+class ModelFile(HeldFile):
+    """One model.onnx, held open. Threads may share it."""
 
-    Raises OSError when it cannot be opened.
-    """
+    names: Collection[str] = ()
+    """Those of its arrays that differ from the network's own: none."""
 
     def __init__(self, path: Path, sha256: str) -> None:
-        self.path, self.sha256 = path, sha256
-        self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
-        self._verified = (0, 0, 0)
+        super().__init__(path, sha256)
         self._weights: dict[str, np.ndarray] = {}
-
-    def map(self) -> mmap.mmap:
-        """Its bytes; close the map after use. Raises NetworkError if they were overwritten."""
-        with contextlib.suppress(ValueError, OSError):  # an empty file cannot be mapped
-            model = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
-            state = os.fstat(self._file)
-            written = (state.st_size, state.st_mtime_ns, state.st_ctime_ns)  # a digest takes as long as decoding a photo
-            if written == self._verified or hashlib.sha256(model).hexdigest() == self.sha256:
-                self._verified = written
-                return model
-            model.close()
-        raise NetworkError(f"{self.path} was overwritten in place; replace the file instead")
 
     def weight(self, name: str) -> np.ndarray:
         """One array of weights, shaped as `read` has it, read from the file on first use: the runtime has its own copy, and
