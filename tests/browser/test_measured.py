@@ -23,6 +23,12 @@ def test_the_page_is_measured(tmp_path):
     assert result["photo"]["bytes"] > 400_000
     assert result["milliseconds_from_drop_to_answer"]["median"] > 0
     assert 0 < result["page_bytes"] < 220_000
+    assert result["milliseconds_from_click_to_sum"] > 0
+    slow = result["slow_line"]
+    assert 2_500_000 < slow["photo"]["bytes"] <= 3_000_000
+    arriving = 1000 * slow["photo"]["bytes"] / slow["bytes_up_a_second"]
+    assert slow["milliseconds_to_answer"] > 0.9 * arriving  # the line is slow
+    assert slow["milliseconds_to_first_sum"] >= slow["milliseconds_to_answer"]
 
 
 def test_the_pictures_of_the_page_are_taken(tmp_path):

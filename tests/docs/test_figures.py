@@ -94,6 +94,16 @@ def test_the_page_answers_quickly_and_is_small():
     result = committed("page")
     assert result["milliseconds_from_drop_to_answer"]["median"] < 500
     assert result["page_bytes"] < 220_000
+    assert result["milliseconds_from_click_to_sum"] < 100
+
+
+def test_the_page_is_usable_on_a_slow_line():
+    slow = committed("page")["slow_line"]
+    assert slow["bytes_up_a_second"] == 600_000
+    assert slow["photo"]["width"] * slow["photo"]["height"] == 12_000_000
+    assert slow["milliseconds_to_answer"] <= 6000
+    assert slow["milliseconds_to_first_sum"] <= 7000
+    assert slow["milliseconds_from_click_to_sum"] <= 700
 
 
 def test_memory_stays_below_240_mb_and_does_not_grow():
