@@ -1,7 +1,9 @@
 """`epoch` over HTTP: a network answers as it was while it learned, and its epochs are listed."""
 
+import hashlib
 import io
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -134,7 +136,7 @@ def test_a_stage_is_explained_as_it_was(client, cat_photo):
     query = {"stage": "block2_relu", "channel": 1}
     then, now = (ask(client, cat_photo, epoch, "/explain/stage", **query).json() for epoch in (1, LAST))
     assert then["model"]["epoch"] == 1
-    assert then["means"] != now["means"]
+    assert then["channels"] != now["channels"]
 
 
 def test_the_heatmap_is_that_of_the_epoch(client, cat_photo):
@@ -224,6 +226,35 @@ def test_a_network_that_was_not_kept_refuses_every_epoch(client, cat_photo, netw
 
 def test_kernels_of_an_unknown_epoch_are_refused(client):
     refused(client.get("/models/tutorial/kernels/block1_conv", params={"epoch": LAST + 1}), 422, f"to {LAST}")
+
+
+def test_where_the_file_was_left_out_the_network_is_served_and_no_epoch_is(tmp_path, cat_photo):
+    shutil.copytree(
+        ROOT / "model" / "tutorial", tmp_path / "tutorial", ignore=shutil.ignore_patterns("epochs.npy", "*.keras")
+    )
+    with ready_client(tmp_path) as client:
+        assert client.get("/models/tutorial").json()["kept_epochs"] is None
+        assert client.get("/models/tutorial/epochs").status_code == 404
+        refused(ask(client, cat_photo, 3), 422, "was kept after no epoch")
+        assert post(client, cat_photo, "/predict").status_code == 200
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "another shape"])
+def test_a_file_that_is_not_the_contracts_answers_503_and_the_network_goes_on(tmp_path, cat_photo, damage):
+    folder = tmp_path / "tutorial"
+    shutil.copytree(ROOT / "model" / "tutorial", folder, ignore=shutil.ignore_patterns("*.keras"))
+    if damage == "another shape":
+        np.save(folder / "epochs.npy", np.zeros((3, 5), np.float16))
+        contract = json.loads((folder / "contract.json").read_text())
+        contract["files"]["epochs.npy"] = hashlib.sha256((folder / "epochs.npy").read_bytes()).hexdigest()
+        (folder / "contract.json").write_text(json.dumps(contract))
+    with ready_client(tmp_path) as client:
+        if damage == "overwritten":
+            with (folder / "epochs.npy").open("r+b") as file:
+                file.seek(10_000)
+                file.write(b"nonsense")
+        assert ask(client, cat_photo, 3).status_code == 503
+        assert post(client, cat_photo, "/predict").status_code == 200
 
 
 # In memory
