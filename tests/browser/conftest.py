@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 
 from tests.browser.visitor import CAT, TUTORIAL, settled
-from tests.conftest import ROOT
+from tests.conftest import ROOT, encoded
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +53,17 @@ def url() -> Iterator[str]:
     """The service as it is shipped."""
     with service(ROOT / "model") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory):
+    """A sharp photo of 12 megapixels, 5 MB."""
+    noise = np.random.default_rng(1).normal(0, 14, (3000, 4000, 3))
+    pixels = np.asarray(Image.open(CAT).resize((4000, 3000), Image.Resampling.LANCZOS), float) + noise
+    path = tmp_path_factory.mktemp("photos") / "large.jpg"
+    path.write_bytes(encoded(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), "JPEG", quality=88))
+    assert path.stat().st_size > 3_000_000
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from app.inference.networks import contract
 from app.inference.networks.engines import OnnxNetwork
 from tests.browser.conftest import opened, service, visit
 from tests.browser.test_page_as_a_whole import EXPERIMENTAL
-from tests.browser.visitor import CAT, COFFEE, ask, settled, value
+from tests.browser.visitor import COFFEE, COUNT, LARGEST, ask, settled, value
 from tests.conftest import ROOT
 
 LAST = 3
@@ -36,7 +36,9 @@ def learned_url(tmp_path_factory):
     for name in ("tutorial", "dense"):
         shutil.copytree(ROOT / "model" / name, folder / name)
     path = folder / "tutorial" / "contract.json"
-    written = {name: value for name, value in json.loads(path.read_text()).items() if name not in ("epochs", "shipped_epoch")}
+    written = {
+        name: value for name, value in json.loads(path.read_text()).items() if name not in ("epochs", "shipped_epoch")
+    }
     path.write_text(json.dumps(written))
     network = OnnxNetwork(contract.load(folder / "tutorial"))
     random = np.random.default_rng(1)
@@ -50,6 +52,11 @@ def learned_url(tmp_path_factory):
     digest = hashlib.sha256((folder / "tutorial" / "epochs.npy").read_bytes()).hexdigest()
     files = written["files"] | {"epochs.npy": digest}
     path.write_text(json.dumps(written | {"files": files, "epochs": EPOCHS, "shipped_epoch": LAST}))
+    history = json.loads((folder / "tutorial" / "history.json").read_text())
+    history["epochs"] = [
+        {"epoch": one["epoch"], "loss": one["training_loss"], "validation_accuracy": one["accuracy"]} for one in EPOCHS[1:]
+    ]
+    (folder / "tutorial" / "history.json").write_text(json.dumps(history))
     with service(folder) as url:
         yield url
 
@@ -232,7 +239,9 @@ def test_the_curves_have_a_point_for_each_epoch_and_the_dot_is_on_the_line(timel
             assert len(points) == LAST + 1
             dot = chart.locator("circle")
             assert points[epoch] == f"{dot.get_attribute('cx')},{dot.get_attribute('cy')}"
-    heights = [float(point.split(",")[1]) for point in page.locator("#learned polyline").last.get_attribute("points").split()]
+    heights = [
+        float(point.split(",")[1]) for point in page.locator("#learned polyline").last.get_attribute("points").split()
+    ]
     rights = [one["accuracy"] for one in EPOCHS]
     assert np.argsort(heights).tolist() == np.argsort(rights)[::-1].tolist(), "higher is better"
 
@@ -294,7 +303,7 @@ def test_space_plays_and_pauses_and_the_epoch_stays(timeline):
 def test_playing_waits_for_each_epochs_answer(timeline):
     page = timeline(0)
     held = []
-    page.route(re.compile(r"/predict\?.*epoch=1\b"), held.append)
+    page.route(re.compile(r"/predict\?.*epoch=1\b"), lambda route: held.append(route))
     page.locator("#learned [data-play]").click()
     expect(page.locator("#learned [type=range]")).to_have_value("1")
     page.wait_for_timeout(2000)
@@ -307,7 +316,7 @@ def test_playing_waits_for_each_epochs_answer(timeline):
 def test_old_requests_are_cancelled_when_the_slider_moves_on(timeline):
     page = timeline(0)
     held, failed = [], []
-    page.route(re.compile(r"/predict\?.*epoch=[12]\b"), held.append)
+    page.route(re.compile(r"/predict\?.*epoch=[12]\b"), lambda route: held.append(route))
     page.on("requestfailed", lambda request: failed.append(request.url))
     slider = page.locator("#learned [type=range]")
     slider.press("ArrowRight")
@@ -319,14 +328,16 @@ def test_old_requests_are_cancelled_when_the_slider_moves_on(timeline):
     expect(page.locator("#alert")).to_be_hidden()
 
 
-def test_no_question_of_the_timeline_sends_the_photo_itself(timeline):
+def test_no_question_of_the_timeline_sends_the_photo_itself(timeline, large):
     page = timeline(0)
-    sizes = []
-    page.on("request", lambda request: request.method == "POST" and sizes.append(len(request.post_data_buffer)))
+    page.set_input_files("#file", large)
+    settled(page)
+    page.evaluate(COUNT)
     page.locator("#learned [type=range]").press("End")
     stands_at(page, LAST)
-    assert sizes
-    assert max(sizes) < 300_000
+    take_step(page)
+    assert len(page.evaluate("sent")) >= 3
+    assert max(page.evaluate("sent")) < LARGEST
 
 
 def test_nothing_moves_by_itself_for_those_who_ask_for_less_motion(timeline):
@@ -356,6 +367,91 @@ def grid(page, part: str) -> list[list[float]]:
     return [[value(cell) for cell in row.locator("td").all()] for row in rows]
 
 
+def stepped(url: str, **query):
+    return ask(url, "explain/step", network="tutorial", **query)
+
+
+@pytest.mark.parametrize("truth", ["cat", "not_cat"])
+def test_a_step_shows_the_services_numbers_and_one_weight_worked_out(timeline, learned_url, truth):
+    page = timeline(1)
+    if truth == "not_cat":
+        page.get_by_role("button", name="no cat", exact=True).click()
+    page.get_by_label("filter", exact=False).fill("5")
+    take_step(page)
+    answer = stepped(learned_url, epoch=1, stage="block1_conv", channel=5, truth=truth)
+    kernel = {part: np.array(answer["kernel"][part]) for part in ("before", "gradient", "after")}
+    row, column, source = np.unravel_index(np.abs(kernel["gradient"]).argmax(), kernel["gradient"].shape)
+    for part, numbers in kernel.items():
+        assert grid(page, part) == numbers[..., source].tolist()
+    chosen = [numbers[row, column, source] for numbers in kernel.values()]
+    assert value(page.locator("#learned .arithmetic")) == chosen[2]
+    text = page.locator("#learned .arithmetic strong").inner_text().replace("−", "-").replace("(", "").replace(")", "")
+    before, rate, gradient, after = map(float, re.fullmatch(r"(\S+) - (\S+) × (\S+) = (\S+)", text).groups())
+    assert [before, gradient, after] == pytest.approx(chosen, rel=1e-6)
+    assert rate == pytest.approx(answer["learning_rate"], rel=1e-6)
+    assert before - rate * gradient == pytest.approx(after, rel=1e-6)
+    says = page.locator("#learned .step .caption").inner_text()
+    loss, probability = answer["loss"], answer["probabilities"]
+    assert f"= {loss['before']:.4g}" in says
+    assert f"After one step it is {loss['after']:.4g}" in says
+    assert f"{percent(probability['before'][truth])} → {percent(probability['after'][truth])}" in says
+
+
+def test_another_answer_is_asked_for_at_once_and_another_epoch_takes_the_step_away(timeline):
+    page = timeline(1)
+    take_step(page)
+    with page.expect_request(re.compile("/explain/step.*truth=not_cat")):
+        page.get_by_role("button", name="no cat", exact=True).click()
+    expect(page.locator("#learned .step .caption")).to_contain_text("“no cat”")
+    page.get_by_role("button", name="Next epoch").click()
+    expect(page.locator("#learned .arithmetic")).to_be_hidden()
+
+
+def test_the_filter_is_the_one_that_is_open_in_the_walk(timeline):
+    page = timeline(1)
+    expect(page.locator("#learned .step-form")).to_contain_text("of block1_conv, 0 to 15")
+    page.locator('#ribbon [data-stage="block2_conv"]').click()
+    expect(page.locator("#learned .step-form")).to_contain_text("of block2_conv, 0 to 31")
+    page.locator('#stage .channel[data-channel="7"]').click()
+    expect(page.locator("#learned .step-form [type=number]")).to_have_value("7")
+    with page.expect_request(re.compile("/explain/step.*stage=block2_conv&channel=7&truth=cat")):
+        page.get_by_role("button", name="Take one step").click()
+
+
+def test_each_input_of_the_filter_can_be_seen(timeline, learned_url):
+    page = timeline(1)
+    take_step(page)
+    answer = stepped(learned_url, epoch=1, stage="block1_conv", channel=0, truth="cat")
+    for index, colour in enumerate(("red", "green", "blue")):
+        page.locator("#learned .step-result select").select_option(colour)
+        assert grid(page, "before") == np.array(answer["kernel"]["before"])[..., index].tolist()
+
+
+# From elsewhere.
+
+
+def test_the_lesson_about_training_leads_to_the_worst_epoch(browser, learned_url):
+    with opened(browser, learned_url, "?sample=chelsea&lesson=7") as page:
+        settled(page)
+        expect(page.locator("#lesson polyline").first).to_be_visible()
+        page.locator("#step-7").get_by_role("button", name="Show me", exact=True).click()
+        stands_at(page, 2)
+        expect(page.locator("#lesson [type=range]")).to_have_value("2")
+        expect(page.locator("#learned-title")).to_be_in_viewport()
+        expect(page).to_have_url(re.compile("lesson=7#network=tutorial&stage=block1_conv&.*epoch=2$"))
+        page.locator("#step-7").get_by_role("button", name="Show me what it learned").click()
+        expect(page.locator("#learned-body")).to_be_hidden()
+
+
+def test_it_is_an_act_of_its_own_when_presenting(browser, learned_url):
+    with opened(browser, learned_url, f"?present=walk&sample=chelsea{AT[AT.index('#') :]}1") as page:
+        stands_at(page, 1)
+        for act in ("learned", "why"):
+            page.keyboard.press("PageDown")
+            seen = [one for one in ("answer", "walk", "learned", "why") if page.locator(f"#{one}").is_visible()]
+            assert seen == [act]
+
+
 # For everybody.
 
 
@@ -366,12 +462,10 @@ def test_axe_finds_no_violation_and_nothing_sticks_out(browser, learned_url, col
     from axe_playwright_python.sync_playwright import Axe
 
     with visit(browser, learned_url, color_scheme=colours, viewport={"width": width, "height": 900}) as page:
-        page.route("**/explain/step*", lambda route: route.fulfill(json=STEP))
         page.goto(f"{learned_url}/{AT}2")
         stands_at(page, 2)
         settled(page)
-        page.get_by_role("button", name="Take one step").click()
-        expect(page.locator("#learned .arithmetic")).to_be_visible()
+        take_step(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         violations = Axe().run(page, options={"rules": EXPERIMENTAL}).response["violations"]
         assert [(one["id"], one["impact"], [node["html"][:120] for node in one["nodes"]]) for one in violations] == []

@@ -10,6 +10,19 @@ CAT, COFFEE = SAMPLES / "chelsea.jpg", SAMPLES / "coffee.jpg"
 TUTORIAL = "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7"
 """The address of a unit in the chapter's network."""
 
+LARGEST = 300_000
+"""Bytes that a question may send, once the photo was answered."""
+
+COUNT = """() => {
+  window.sent = [];
+  const ask = window.fetch;
+  window.fetch = (address, options) => {
+    if (options?.body) window.sent.push(options.body.get("file").size);
+    return ask(address, options);
+  };
+}"""
+"""Notes how many bytes of photo each request sends; Playwright cannot read the bodies of forms with files."""
+
 
 def ask(url, path, **query):
     """What the service answers about the cat to the same question."""
