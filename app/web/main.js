@@ -84,7 +84,7 @@ function arrive(quiet = false) {
   const network = networks().find((name) => name === wanted) ?? state.models.default;
   state.position = { ...position, network };
   chooser.value = network;
-  state.follow = Boolean(position.stage);
+  state.follow = Boolean(position.stage) || position.epoch !== null;
   if (!photo || photo === state.answers.predict?.image.sha256) return false;
   state.expected = { photo, model, probability: null, quiet };
   if (openSample(photo)) return true;
