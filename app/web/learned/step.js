@@ -110,6 +110,7 @@ export class Step {
   stop() {
     this.asking.abort();
     this.asked = "";
+    this.result.removeAttribute("aria-busy");
     this.result.replaceChildren();
   }
 
@@ -183,9 +184,10 @@ export class Step {
   }
 
   /** Where the factor comes from. @param {StepAnswer} answer */
-  rated({ step, learning_rate: rate }) {
+  rated({ step, learning_rate: rate, loss }) {
     const colours = ` For training, colours go from 0 to 1, here from 0 to 255; so it is ${number(step)} ÷ 255² = ${number(rate)}.`;
-    return `The learning rate is ${number(step)}: small enough that the loss falls.${rate === step ? "" : colours}`;
+    const falls = loss.after < loss.before ? ", small enough for the loss to fall" : "";
+    return `The learning rate is ${number(step)}${falls}.${rate === step ? "" : colours}`;
   }
 
   /**

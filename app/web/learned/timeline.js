@@ -94,9 +94,9 @@ export class Timeline {
 
   /** The stage whose maps are shown: the one that is chosen in the walk, or the first filters. */
   get stage() {
-    const { stages } = this.subject.detail;
-    return (stages.find(({ name }) => name === this.visit.position.stage) ?? { name: firstFilter(this.subject.detail) })
-      .name;
+    const { detail } = this.subject;
+    const chosen = detail.stages.find(({ name }) => name === this.visit.position.stage);
+    return chosen?.name ?? firstFilter(detail);
   }
 
   chartsOf() {
