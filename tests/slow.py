@@ -16,6 +16,7 @@ SLOW = {
     "tests/training/importing/test_brought.py::test_it_answers": "networks with every layer that is brought answer as the original",
     "tests/training/networks/test_pretrained.py::test_the_original": "the pretrained weights were taken over whole: they recognise ImageNet's objects",
     "tests/training/test_end_to_end.py": "train, evaluate, export and serve fit together",
+    "tests/training/test_kept.py": "the network after each epoch is kept, resumed and exported",
     "tests/training/test_refine_whole.py": "version 2.0.0's recipe runs from photos to network, and its features are resumed",
     "tests/training/test_resume.py": "a run that is killed and resumed gives the network of one that was not",
     "tests/training/test_small_sets.py::test_a_finished": "a finished network is replaced only when asked for",

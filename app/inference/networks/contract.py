@@ -80,7 +80,7 @@ class Contract:
     ends included, in which the verdict is "unsure". `stages` are the named steps, in order; `inner` are the layers inside
     stages that consist of several, such as `block3_expand` in `block3`. `files` maps file names to SHA-256 digests.
     `epochs` are those after which the network was kept, from 0, the random start, to the last, and `shipped_epoch` is the
-    one that is served, None where none was kept.
+    one that is served, None where none was kept, or where the file was left out to save its space.
     """
 
     network: str
@@ -153,6 +153,7 @@ def load(folder: Path, network: str | None = None) -> Contract:
     path = folder / "contract.json"
     try:
         plain = json.loads(path.read_text())
+        kept = EPOCHS_FILE in plain["files"] and (folder / EPOCHS_FILE).exists()
         return Contract(
             network=network or name_of(folder, plain["version"]),
             version=plain["version"],
@@ -163,8 +164,8 @@ def load(folder: Path, network: str | None = None) -> Contract:
             stages=tuple(_stage(stage) for stage in plain["stages"]),
             inner=tuple(_stage(stage) for stage in plain.get("inner", [])),
             files=plain["files"],
-            epochs=tuple(Epoch(**epoch) for epoch in plain.get("epochs", [])),
-            shipped_epoch=plain.get("shipped_epoch"),
+            epochs=tuple(Epoch(**epoch) for epoch in plain["epochs"]) if kept else (),
+            shipped_epoch=plain["shipped_epoch"] if kept else None,
             folder=folder,
         )
     except OSError as error:

@@ -176,7 +176,7 @@ class OnnxNetwork:
 
         Raises NetworkError if the file was overwritten.
         """
-        weights = {name: functools.partial(_replaced, self._weights, name) for name in self._weights.names}
+        weights = {name: functools.partial(_replaced, self._weights.weight(name)) for name in self._weights.names}
         edited: dict[str, Mapping[int, Any]] = {f"{stage}/kernel": by for stage, by in self.changes.kernels.items()}
         edited |= {f"{stage}/bias": by for stage, by in self.changes.biases.items()}
         for name, by_channel in edited.items():
@@ -226,8 +226,8 @@ def _channels_last(output: np.ndarray) -> np.ndarray:
     return output.transpose(1, 2, 0) if output.ndim == 3 else output
 
 
-def _replaced(weights: Weights, name: str, _: np.ndarray) -> np.ndarray:
-    return weights.weight(name)
+def _replaced(weights: np.ndarray, _: np.ndarray) -> np.ndarray:
+    return weights
 
 
 def _patched(by_channel: Mapping[int, Any], before: Change | None, weights: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def check(contract: Contract, epoch: int) -> None:
 class RecentEpochs(Generic[T]):
     """The networks of the epochs that were asked for last. Threads may share it.
 
-    Raises NetworkError when the contract lists epochs and there is no file with them.
+    Raises NetworkError when the contract lists epochs and their file cannot be opened.
     """
 
     def __init__(self, contract: Contract) -> None:

@@ -48,8 +48,6 @@ class EpochsFile:
 
     def __init__(self, contract: Contract) -> None:
         path = contract.folder / EPOCHS_FILE
-        if EPOCHS_FILE not in contract.files:
-            raise NetworkError(f"{contract.folder / 'contract.json'} lists epochs and names no file {EPOCHS_FILE}")
         try:
             self._file = HeldFile(path, contract.files[EPOCHS_FILE])
         except OSError as error:

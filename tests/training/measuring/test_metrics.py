@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from training.measuring import metrics
-from training.measuring.metrics import Figure, bootstrap, calibration_error, figures, share
+from training.measuring.metrics import Figure, average_precision, bootstrap, calibration_error, figures, roc_auc, share
 
 # Five cats and five others. Right at 0.5: four of five cats, four of five others.
 CAT = np.array([0.9, 0.8, 0.7, 0.6, 0.3, 0.65, 0.4, 0.35, 0.2, 0.1])
@@ -14,7 +15,7 @@ WHOLE = (0.5, 0.5)
 
 @pytest.fixture(autouse=True)
 def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values do not depend on resampling, and 2000 calls of scikit-learn take seconds."""
+    """Values do not depend on resampling."""
     monkeypatch.setattr(metrics, "RESAMPLES", 100)
 
 
@@ -58,6 +59,16 @@ def test_opposite_errors_in_one_bin_cancel_and_in_two_do_not():
     two = calibration_error(np.array([0.41, 0.59]), np.array([True, False]))
     assert one == pytest.approx(0.07)
     assert two == pytest.approx(0.59)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("digits", [1, 2, 9])  # with one, many photos have the same probability
+def test_the_areas_are_scikit_learns(seed, digits):
+    random = np.random.default_rng(seed)
+    is_cat = random.permutation(np.arange(60) < random.integers(1, 60))
+    cat = np.round(np.clip(random.normal(0.4 + 0.2 * is_cat, 0.2), 0, 1), digits)
+    assert roc_auc(cat, is_cat) == pytest.approx(roc_auc_score(is_cat, cat), abs=1e-12)
+    assert average_precision(cat, is_cat) == pytest.approx(average_precision_score(is_cat, cat), abs=1e-12)
 
 
 def test_accuracy_counts_what_is_right_at_a_threshold_of_one_half():
