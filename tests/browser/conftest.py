@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from tests.browser.visitor import CAT, TUTORIAL, settled
+from tests.browser.visitor import CAT, TIMELINE, TUTORIAL, settled, stands_at
 from tests.conftest import ROOT, encoded
 
 
@@ -140,3 +140,20 @@ def tutorial(browser, url):
         page.set_input_files("#file", CAT)
         settled(page)
         yield page
+
+
+@pytest.fixture
+def timeline(browser, url):
+    """Opens the timeline at an epoch."""
+    pages = []
+
+    def at(epoch: int, **options):
+        context = opened(browser, url, f"{TIMELINE}{epoch}", **options)
+        pages.append(context)
+        page = context.__enter__()
+        stands_at(page, epoch)
+        return page
+
+    yield at
+    for context in pages:
+        context.__exit__(None, None, None)
