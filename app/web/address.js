@@ -1,13 +1,14 @@
 /**
  * The visitor's position in the walk, stored in the page's address, so that "back" works and a link leads to the same view:
- * #network=tutorial&stage=block2_conv&channel=3&row=12&column=7. A shared link also has photo= and model=, both SHA-256. What
+ * #network=tutorial&stage=block2_conv&channel=3&row=12&column=7, and
+ * &epoch=3 while the timeline of its training is open there. A shared link also has photo= and model=, both SHA-256. What
  * the page opens with is in the query: ?sample=chelsea, ?lesson=3.
  */
 // @ts-check
 
 /** @import { Position, SharedPosition } from "./types.js" */
 
-const MEMBERS = /** @type {const} */ (["network", "stage", "channel", "row", "column", "photo", "model"]);
+const MEMBERS = /** @type {const} */ (["network", "stage", "channel", "row", "column", "epoch", "photo", "model"]);
 
 /**
  * The position in the address; what the address leaves out is null.
@@ -28,6 +29,7 @@ export function read() {
     channel: index("channel"),
     row: index("row"),
     column: index("column"),
+    epoch: index("epoch"),
   };
 }
 

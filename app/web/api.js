@@ -1,7 +1,8 @@
 /** Requests to the service in, answers out; a refusal becomes an error whose message is a sentence. */
 // @ts-check
 
-/** @import { Guises, NetworkDetail, Networks, PickedPhoto, Prediction, StageExplanation, Upload, EffectsAnswer } from "./types.js" */
+/** @import { EffectsAnswer, Epochs, Guises, NetworkDetail, Networks, PickedPhoto, Prediction } from "./types.js" */
+/** @import { StageExplanation, StepAnswer, Upload } from "./types.js" */
 /** @import { Unit } from "./stage/units.js" */
 
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Query parameters; null and undefined are left out */
@@ -10,7 +11,7 @@
  * What each path answers.
  *
  * @typedef {{ predict: Prediction, "explain/stage": StageExplanation, "explain/unit": Unit, guises: Guises,
- *   "explain/effects": EffectsAnswer }} Answers
+ *   "explain/effects": EffectsAnswer, "explain/step": StepAnswer }} Answers
  */
 
 let key = rememberedKey();
@@ -68,6 +69,15 @@ export async function network(name, signal) {
   details.set(name, detail);
   return detail;
 }
+
+/**
+ * How a network learned.
+ *
+ * @param {string} name
+ * @param {AbortSignal} signal
+ * @returns {Promise<Epochs>}
+ */
+export const epochs = async (name, signal) => (await request(`models/${name}/epochs`, {}, { signal })).json();
 
 /** @type {Map<string, NetworkDetail>} asked for once */
 const details = new Map();

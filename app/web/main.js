@@ -9,6 +9,7 @@ import * as address from "./address.js";
 import * as api from "./api.js";
 import { $, fade, find, onShortcut } from "./basics/dom.js";
 import { networkName } from "./basics/words.js";
+import { Door } from "./learned/door.js";
 import { showMessage, showTrouble } from "./message.js";
 import { CHELSEA, listen, savesData } from "./photo.js";
 import * as replay from "./replay.js";
@@ -48,6 +49,7 @@ const state = {
 };
 
 const surgery = new Surgery(state);
+const learned = new Door(state);
 const chooser = $("network", HTMLSelectElement);
 const openSample = listen({ onPhoto: setPhoto, onWalk: openAgain, onTrouble: showMessage });
 
@@ -82,7 +84,7 @@ function arrive(quiet = false) {
   const network = networks().find((name) => name === wanted) ?? state.models.default;
   state.position = { ...position, network };
   chooser.value = network;
-  state.follow = Boolean(position.stage);
+  state.follow = Boolean(position.stage) || position.epoch !== null;
   if (!photo || photo === state.answers.predict?.image.sha256) return false;
   state.expected = { photo, model, probability: null, quiet };
   if (openSample(photo)) return true;
@@ -131,11 +133,13 @@ async function ask() {
   showTools(false);
   showMessage("");
   fade($("walk"), true);
+  learned.wait();
   fade($("why"), !photo.guises);
   answer.wait(photo);
   try {
     const detail = await showAnswer(photo, network, signal);
     await showWalk(photo, detail, signal);
+    await showLearned(photo, detail, signal);
     await showGuises(photo, signal);
   } catch (error) {
     if (api.superseded(error)) return;
@@ -145,7 +149,7 @@ async function ask() {
       return;
     }
     if (!state.answers.predict) answer.fail();
-    if (!state.view) $("walk").hidden = true;
+    if (!state.view) $("walk").hidden = $("learned").hidden = true;
     if (!photo.guises) $("why").hidden = true;
     showTrouble(error, ask);
   }
@@ -188,8 +192,23 @@ async function showWalk(photo, detail, signal) {
   fade($("walk"), false);
   $("walk-measured").textContent = measured(detail.measured);
   ribbon.draw(detail, prediction, photo, openStage);
-  await showStage(state.position.stage, state.follow ? "start" : null);
+  await showStage(state.position.stage, state.follow && !isOnTimeline() ? "start" : null);
+}
+
+/** Whether the position is an epoch of the network's training. */
+const isOnTimeline = () => typeof state.position.epoch === "number";
+
+/**
+ * @param {Photo} photo
+ * @param {NetworkDetail} detail
+ * @param {AbortSignal} signal
+ */
+async function showLearned(photo, detail, signal) {
+  signal.throwIfAborted();
+  const { predict: own } = state.answers;
+  const isLed = state.follow;
   state.follow = false;
+  if (own) await learned.offer({ photo, detail, own, signal, edits: surgery.edits }, isLed);
 }
 
 /**
@@ -278,6 +297,7 @@ function remember(position, newEntry) {
   Object.assign(state.position, position);
   state.answers.unit = null; // it belongs to another position
   address.write(state.position, { newEntry });
+  learned.moved();
 }
 
 /** @param {Unit} unit */
@@ -312,7 +332,10 @@ addEventListener("popstate", ({ state: entry }) => {
   const previous = state.position.network;
   if (arrive(entry?.follow)) return; // the photo is on its way
   if (state.position.network !== previous) ask();
-  else showStage(state.position.stage, entry?.follow ? "start" : null);
+  else {
+    showStage(state.position.stage, entry?.follow && !isOnTimeline() ? "start" : null);
+    learned.follow(entry?.follow);
+  }
 });
 
 onShortcut(({ key }) => {

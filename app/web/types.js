@@ -90,6 +90,33 @@
  * @property {Record<string, number>} accuracy
  * @property {Record<string, number>} guises
  * @property {number} photos
+ * @property {number | null} kept_epochs the last epoch of its training that can be asked for; null: none
+ */
+
+/**
+ * @typedef {object} EpochAnswer
+ * @property {number} epoch 0 is the random start
+ * @property {number} loss on validation photos
+ * @property {number} accuracy
+ * @property {number | null} learning_rate null at the start
+ */
+
+/**
+ * @typedef {object} Epochs
+ * @property {number} shipped the epoch that is served
+ * @property {EpochAnswer[]} epochs from 0 on
+ */
+
+/**
+ * @typedef {object} StepAnswer one step of gradient descent on a photo, shown for one filter
+ * @property {string} stage
+ * @property {number} channel
+ * @property {string} truth the class that is right
+ * @property {{ before: number, after: number }} loss
+ * @property {{ before: Record<string, number>, after: Record<string, number> }} probabilities
+ * @property {number} learning_rate what the gradient is multiplied by
+ * @property {number} step the same, for colours from 0 to 1
+ * @property {{ before: Cells, gradient: Cells, after: Cells }} kernel
  */
 
 /**
@@ -247,6 +274,7 @@
  * @property {number | null} channel
  * @property {number | null} row
  * @property {number | null} column
+ * @property {number | null} [epoch] where the timeline of the training is; null while it is closed
  */
 
 /** @typedef {Position & { photo: string | null, model: string | null }} SharedPosition both are SHA-256 */

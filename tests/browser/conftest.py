@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 
-from tests.browser.visitor import CAT, TUTORIAL, settled
-from tests.conftest import ROOT
+from tests.browser.visitor import CAT, TIMELINE, TUTORIAL, settled, stands_at
+from tests.conftest import ROOT, encoded
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +53,17 @@ def url() -> Iterator[str]:
     """The service as it is shipped."""
     with service(ROOT / "model") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory):
+    """A sharp photo of 12 megapixels, 5 MB."""
+    noise = np.random.default_rng(1).normal(0, 14, (3000, 4000, 3))
+    pixels = np.asarray(Image.open(CAT).resize((4000, 3000), Image.Resampling.LANCZOS), float) + noise
+    path = tmp_path_factory.mktemp("photos") / "large.jpg"
+    path.write_bytes(encoded(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), "JPEG", quality=88))
+    assert path.stat().st_size > 3_000_000
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -127,3 +140,20 @@ def tutorial(browser, url):
         page.set_input_files("#file", CAT)
         settled(page)
         yield page
+
+
+@pytest.fixture
+def timeline(browser, url):
+    """Opens the timeline at an epoch."""
+    pages = []
+
+    def at(epoch: int, **options):
+        context = opened(browser, url, f"{TIMELINE}{epoch}", **options)
+        pages.append(context)
+        page = context.__enter__()
+        stands_at(page, epoch)
+        return page
+
+    yield at
+    for context in pages:
+        context.__exit__(None, None, None)

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import opened, visit
 
-ACTS = ("answer", "walk", "why")
+ACTS = ("answer", "walk", "learned", "why")
 PLACE = "#network=tutorial&stage=block1_pool&channel=8&row=35&column=10"
 
 
@@ -19,12 +19,12 @@ def test_presenting_shows_one_act_at_a_time_and_the_keys_of_a_clicker_turn_them(
     with opened(browser, url, f"?present&sample=chelsea{PLACE}") as page:
         expect(page.locator("table.guises")).to_be_attached(timeout=60_000)
         assert seen(page) == ["answer"]
-        for act in ("walk", "why", "why"):
+        for act in ("walk", "learned", "why", "why"):
             page.keyboard.press("PageDown")
             assert seen(page) == [act]
             expect(page).to_have_url(re.compile(rf"\?present={act}&"))
         page.keyboard.press("PageUp")
-        assert seen(page) == ["walk"]
+        assert seen(page) == ["learned"]
         expect(page.locator("#lesson")).to_be_hidden()
         page.get_by_role("button", name="End").click()
         assert seen(page) == list(ACTS)

@@ -3,38 +3,12 @@
 import json
 
 import httpx2
-import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.conftest import opened
-from tests.browser.visitor import CAT, part, settled, value
-from tests.conftest import encoded, sha256
-
-LARGEST = 300_000
-"""Bytes that a question may send, once the photo was answered."""
-
-COUNT = """() => {
-  window.sent = [];
-  const ask = window.fetch;
-  window.fetch = (address, options) => {
-    if (options?.body) window.sent.push(options.body.get("file").size);
-    return ask(address, options);
-  };
-}"""
-"""Notes how many bytes of photo each request sends; Playwright cannot read the bodies of forms with files."""
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory):
-    """A sharp photo of 12 megapixels, 5 MB."""
-    noise = np.random.default_rng(1).normal(0, 14, (3000, 4000, 3))
-    pixels = np.asarray(Image.open(CAT).resize((4000, 3000), Image.Resampling.LANCZOS), float) + noise
-    path = tmp_path_factory.mktemp("photos") / "large.jpg"
-    path.write_bytes(encoded(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), "JPEG", quality=88))
-    assert path.stat().st_size > 3_000_000
-    return path
+from tests.browser.visitor import COUNT, LARGEST, part, settled, value
+from tests.conftest import sha256
 
 
 @pytest.fixture

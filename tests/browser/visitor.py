@@ -1,5 +1,7 @@
 """Reading the page: what it shows, as numbers, and what the service answers to the same question."""
 
+import re
+
 import httpx2
 from playwright.sync_api import expect
 
@@ -9,6 +11,21 @@ SAMPLES = ROOT / "app" / "web" / "samples"
 CAT, COFFEE = SAMPLES / "chelsea.jpg", SAMPLES / "coffee.jpg"
 TUTORIAL = "#network=tutorial&stage=block1_conv&channel=3&row=12&column=7"
 """The address of a unit in the chapter's network."""
+TIMELINE = "?sample=chelsea#network=tutorial&stage=block2_relu&channel=3&row=12&column=7&epoch="
+"""The address of an epoch of its training."""
+
+LARGEST = 300_000
+"""Bytes that a question may send, once the photo was answered."""
+
+COUNT = """() => {
+  window.sent = [];
+  const ask = window.fetch;
+  window.fetch = (address, options) => {
+    if (options?.body) window.sent.push(options.body.get("file").size);
+    return ask(address, options);
+  };
+}"""
+"""Notes how many bytes of photo each request sends; Playwright cannot read the bodies of forms with files."""
 
 
 def ask(url, path, **query):
@@ -40,3 +57,19 @@ def settled(page):
     """Wait until all requests about the photo are answered."""
     expect(page.locator("table.guises")).to_be_visible(timeout=30_000)
     expect(page.locator("#sum tr[data-part=computed]")).to_be_visible()
+
+
+def stands_at(page, epoch: int) -> None:
+    """The timeline shows that epoch, and all answers about it are there."""
+    expect(page.locator("#learned .timeline")).to_have_attribute("data-epoch", str(epoch), timeout=30_000)
+    expect(page.locator("#learned [type=range]")).to_have_value(str(epoch))
+
+
+def take_step(page) -> None:
+    """Take one step of learning on the photo."""
+    page.get_by_role("button", name=re.compile("Take one step")).click()
+    expect(page.locator("#learned .arithmetic")).to_be_visible(timeout=30_000)
+
+
+def percent(probability: float) -> str:
+    return f"{100 * probability:.1f} %"

@@ -75,7 +75,7 @@ export function choose(step) {
 function go({ position, chelsea }) {
   pull(false);
   const photo = chelsea || $("picture").hidden ? CHELSEA : null;
-  const nowhere = { stage: null, channel: null, row: null, column: null };
+  const nowhere = { stage: null, channel: null, row: null, column: null, epoch: null };
   address.lead({ network: NETWORK, ...nowhere, ...position, photo, model: null });
 }
 

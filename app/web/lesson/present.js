@@ -4,9 +4,9 @@
 import * as address from "../address.js";
 import { $, el, find } from "../basics/dom.js";
 
-const ACTS = ["answer", "walk", "why"];
+const ACTS = ["answer", "walk", "learned", "why"];
 
-let act = Math.max(0, ACTS.indexOf(address.parameter("present") ?? ""));
+let act = ACTS.find((id) => id === address.parameter("present")) ?? ACTS[0];
 if (address.parameter("present") !== null) present();
 
 function present() {
@@ -26,10 +26,12 @@ function present() {
 
   /** @param {number} by */
   function turn(by) {
-    act = Math.min(ACTS.length - 1, Math.max(0, act + by));
-    for (const [i, id] of ACTS.entries()) $(id).classList.toggle("off", i !== act);
-    where.textContent = `${act + 1} of ${ACTS.length}`;
-    address.writeParameter("present", ACTS[act]);
+    const acts = ACTS.filter((id) => id === act || id !== "learned" || !$(id).hidden); // not every network has its epochs
+    const index = Math.min(acts.length - 1, Math.max(0, acts.indexOf(act) + by));
+    act = acts[index];
+    for (const id of ACTS) $(id).classList.toggle("off", id !== act);
+    where.textContent = `${index + 1} of ${acts.length}`;
+    address.writeParameter("present", act);
     scrollTo(0, 0);
   }
 

@@ -9,7 +9,7 @@ import * as checks from "./checks.js";
 
 /**
  * Where "show me" leads: a position in the chapter's CNN, unless it names another network; on Chelsea, whatever photo is on the
- * page; or the curves.
+ * page; or the curves, and the same epoch on the page's timeline.
  *
  * @typedef {{ label?: string, position?: Partial<Position>, chelsea?: boolean, curves?: boolean }} Place
  */

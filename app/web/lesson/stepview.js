@@ -2,6 +2,7 @@
 // @ts-check
 
 import { el } from "../basics/dom.js";
+import { firstFilter } from "../stage/pick.js";
 import { worst } from "./checks.js";
 import { curves } from "./curves.js";
 import { figures, filled } from "./known.js";
@@ -78,9 +79,12 @@ export function stepView(step, index, on) {
   async function go(place) {
     const slider = place.curves && drawn.querySelector("input");
     if (!slider) return on.go(place);
-    slider.value = String(worst((await figures()).cnn.history?.epochs ?? [])?.epoch);
+    const { cnn } = await figures();
+    const epoch = worst(cnn.history?.epochs ?? [])?.epoch;
+    slider.value = String(epoch);
     slider.dispatchEvent(new Event("input"));
     slider.focus();
+    if (cnn.kept_epochs !== null) on.go({ position: { stage: firstFilter(cnn), epoch } });
   }
 }
 
