@@ -39,7 +39,7 @@ export const STEPS = [
     text: "A [filter], or [kernel|filter], is a small grid of weights, the stencil of a pattern: a line, an edge, a corner. Laid on the photo, each weight is multiplied with the number under it, and the products are added up: the [dot product]. The better the pixels match, the larger the sum. A [bias] is added; then the filter moves on by its [stride], until it has been everywhere. A border of zeros, the [padding], lets it reach the edge. All its sums are a picture again, its [feature map]: bright where the pattern was found.",
     facts:
       "Here, the first layer has {block1_conv.shape.2} filters of {block1_conv.kernel}, each with a weight for red, green and blue: {block1_conv.parameters} weights and biases for the whole photo.",
-    task: "Find the filter that likes whiskers: in block1_conv, open the channel in which Chelsea's longest whisker is bright and its sides are dark.",
+    task: "Find a filter that likes whiskers: in block1_conv, open a channel in which Chelsea's longest whisker is bright and its sides are dark.",
     check: checks.likesWhiskers,
     places: [{ position: { stage: "block1_conv", channel: 8, row: 71, column: 21 }, chelsea: true }],
     toy: "filter",
