@@ -15,9 +15,11 @@ from app.inference.explain.compare import compare
 from app.inference.explain.effects import MAX_CHANNELS, Stopped, effects
 from app.inference.explain.effects import check_stage as check_effects
 from app.inference.explain.explain import INPUT, check_stage, check_unit, explain_stage, explain_unit, stage_values
+from app.inference.explain.step import check as check_step
+from app.inference.explain.step import take_step
 from app.middleware.request_log import GONE
 from app.routes.options import OptionsRoute
-from app.routes.parameters import Chosen, EditsOption, ServiceNeeded, StageName, edited
+from app.routes.parameters import ONE_AT_A_TIME, Chosen, EditsOption, ServiceNeeded, StageName, edited
 from app.schemas import arrays, explanation, form, guises, shared
 
 router = APIRouter(tags=["explanations"], route_class=OptionsRoute)
@@ -148,6 +150,56 @@ async def post_effects(
     finally:
         watching.cancel()
         stop.set()  # at the deadline, the work is still running
+
+
+@router.post(
+    "/explain/step",
+    summary="What would the network learn from this photo in one step?",
+    response_model=explanation.StepAnswer,
+    responses=problems.responses(*ERRORS),
+    openapi_extra=form.FORM,
+)
+async def post_step(
+    service: ServiceNeeded,
+    chosen: Chosen,
+    request: Request,
+    stage: Annotated[
+        str,
+        Query(
+            description="A stage with weights; GET /models/{network} lists them",
+            openapi_examples={"tutorial": {"value": "block1_conv"}, "any": {"value": "scores"}},
+        ),
+    ],
+    channel: Annotated[int, Query(ge=0, description="The filter or fully connected unit that is shown")],
+    truth: Annotated[
+        str, Query(description="The class that is right for this photo", openapi_examples={"cat": {"value": "cat"}})
+    ],
+    learning_rate: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            le=1000,
+            allow_inf_nan=False,
+            description="How far to go, as training counts it, with colours from 0 to 1. Default: the largest of 1, 0.1 and "
+            "so on to 0.000001 after which the loss falls by at least half of what the gradient predicts.",
+            openapi_examples={"default": {"summary": "as far as the loss falls", "value": None}, "small": {"value": 0.001}},
+        ),
+    ] = None,
+) -> Response:
+    """Works back from the loss to how much each weight adds to it, in float64, and moves all weights of the network a little
+    against that. Shows the weights of one filter before and after, and what the network then answers. Nothing is stored.
+
+    For networks of convolutions, max pooling, ReLU, flatten and dense, `tutorial` and `dense` among them.
+    """
+    named = check_step(chosen.contract, stage, channel, truth)
+    data = await form.file(request)
+
+    def work() -> Response:
+        with ONE_AT_A_TIME:
+            taken = take_step(data, chosen, named, channel, truth, learning_rate, service.settings.max_pixels)
+        return shared.response(explanation.step(stage, channel, truth, taken, chosen))
+
+    return await service.workers.run(work)
 
 
 @router.post(

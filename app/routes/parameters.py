@@ -89,8 +89,8 @@ Channels = Annotated[int, Query(ge=1, le=64, description="How many of the strong
 EditsOption = Annotated[str | None, Query(alias=edits.NAME, description=edits.DESCRIPTION, openapi_examples=edits.EXAMPLES)]
 
 
-_ONE_AT_A_TIME = threading.Lock()
-"""An edited network takes as much memory as one that is served; questions to one wait here for each other."""
+ONE_AT_A_TIME = threading.Lock()
+"""A changed network takes as much memory as one that is served; questions to one wait here for each other."""
 
 
 @contextlib.contextmanager
@@ -106,7 +106,7 @@ def edited(network: Network, request: Request, option: str | None) -> Iterator[N
         yield network
         return
     wanted = edits.read(text)
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         yield network.edited(wanted)
 
 

@@ -120,6 +120,8 @@ def with_names(context: object, parameters: Any) -> st.SearchStrategy:
             replacements[name] = st.sampled_from(STAGES)
         elif name == "stages" and isinstance(value, list) and all(isinstance(stage, str) for stage in value):
             replacements[name] = st.lists(st.sampled_from(STAGES[:3]), min_size=len(value), max_size=len(value))
+        elif name == "truth" and isinstance(value, str):
+            replacements[name] = st.sampled_from(("cat", "not_cat"))
         elif name == "edits" and isinstance(value, str):
             replacements[name] = st.sampled_from(EDITS)
         elif name in ("row", "column", "channel") and type(value) is int and value >= 0:

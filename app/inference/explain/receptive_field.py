@@ -142,7 +142,7 @@ def describe(contract: Contract, stage: Stage) -> dict[str, Any]:
 def pixels(contract: Contract, stage: Stage, row: int, column: int) -> Box:
     """What one unit sees of the network's input picture, exactly: padding is excluded at every stage."""
     boxes = {stage.name: Box(row, column, row + 1, column + 1)}
-    for name in _consumers_first(contract, stage):
+    for name in consumers_first(contract, stage):
         layer = contract.stage(name)
         assert layer is not None  # see receptive_field
         box = boxes[name]
@@ -157,7 +157,7 @@ def pixels(contract: Contract, stage: Stage, row: int, column: int) -> Box:
     return boxes["image"]
 
 
-def _consumers_first(contract: Contract, stage: Stage) -> list[str]:
+def consumers_first(contract: Contract, stage: Stage) -> list[str]:
     """The stage and all its ancestors except `image`, each after every stage that reads it."""
     ordered: dict[str, None] = {}
     waiting = [(stage.name, False)]

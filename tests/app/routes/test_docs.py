@@ -25,6 +25,7 @@ ENDPOINTS = [
     ("/explain/unit", "post"),
     ("/explain/stage", "post"),
     ("/explain/effects", "post"),
+    ("/explain/step", "post"),
     ("/guises", "post"),
     ("/models", "get"),
     ("/models/{network}", "get"),
