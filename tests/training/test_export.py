@@ -11,8 +11,9 @@ import pytest
 from onnx import numpy_helper
 
 from app.inference.decode import decode
-from app.inference.networks import contract, onnx_file
+from app.inference.networks import contract
 from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.onnx import onnx_file
 from app.inference.networks.runtime import import_onnxruntime
 from app.inference.tensor import to_tensor
 from tests.conftest import sha256

@@ -16,9 +16,9 @@ from training.config import DENSE, RECIPES, TUTORIAL
 from training.data import dataset
 from training.data.splits import SPLITS, assign, split_of
 from training.errors import Guessing, run
-from training.fitting.sizes import LARGE, STEPS, fitted, normalise_for
 from training.measuring import learned
 from training.networks import build
+from training.tasks.sizes import LARGE, STEPS, fitted, normalise_for
 from training.tasks.train import train
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers
 
 from app.inference.networks.contract import EPOCHS_FILE, Epoch, Stage, name_of
-from app.inference.networks.onnx_file import with_outputs
+from app.inference.networks.onnx.onnx_file import with_outputs
 from app.inference.networks.pooling import LogMeanExpPooling2D
 from app.inference.networks.runtime import session
 from training.config import CLASSES

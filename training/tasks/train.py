@@ -10,7 +10,7 @@ import numpy as np
 
 from training.config import Recipe
 from training.data import dataset
-from training.fitting import calibrate, checkpoint, sizes
+from training.fitting import calibrate, checkpoint
 from training.fitting.checkpoint import Checkpoints
 from training.fitting.devices import Devices
 from training.fitting.fit import UNDECAYED, averaged, blend, compile_for, deterministic, fit, predict_scores
@@ -20,6 +20,7 @@ from training.fitting.kept import KeptEpochs
 from training.fitting.views import Photos, Scenes
 from training.measuring import learned, learning_curves
 from training.networks import build, pretrained
+from training.tasks import sizes
 
 
 def train(
@@ -34,7 +35,7 @@ def train(
     """Train `recipe.network` on the photos below `data`, write it to `out` and return what history.json holds.
 
     With `given`, the names of settings that somebody chose, the others are fitted to the number of photos
-    (`training.fitting.sizes`); without, all are the recipe's. With `keep_epochs`, the network as it was after each epoch
+    (`training.tasks.sizes`); without, all are the recipe's. With `keep_epochs`, the network as it was after each epoch
     is written too (`training.fitting.kept`).
     """
     devices = devices or Devices()

@@ -15,12 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from app.errors import InvalidRequest, NetworkError
-from app.inference.networks import edits, epochs, onnx_changes, onnx_file
+from app.inference.networks import edits, epochs
 from app.inference.networks.contract import Contract
 from app.inference.networks.edits import Changes, Edit
 from app.inference.networks.epochs import RecentEpochs
-from app.inference.networks.onnx_changes import Change
-from app.inference.networks.onnx_file import ModelFile
+from app.inference.networks.onnx import onnx_changes, onnx_file
+from app.inference.networks.onnx.onnx_changes import Change
+from app.inference.networks.onnx.onnx_file import ModelFile
 from app.inference.networks.runtime import passing_session, session
 from app.inference.networks.weights import GivenWeights, Weights, filters_last
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from app.errors import InvalidRequest
-from app.inference.networks import onnx_changes
 from app.inference.networks.contract import Contract, Stage
 from app.inference.networks.engines import Network, OnnxNetwork, check_finite
+from app.inference.networks.onnx import onnx_changes
 from app.inference.networks.runtime import passing_session
 
 

@@ -7,10 +7,11 @@ import pytest
 from onnx import numpy_helper
 
 from app.errors import InvalidRequest
-from app.inference.networks import edits, onnx_changes
+from app.inference.networks import edits
 from app.inference.networks.contract import load
 from app.inference.networks.edits import Edit
 from app.inference.networks.engines import KerasNetwork, OnnxNetwork
+from app.inference.networks.onnx import onnx_changes
 from app.inference.tensor import to_tensor
 
 RANDOM = np.random.default_rng(6)

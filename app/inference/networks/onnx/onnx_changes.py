@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from app.inference.networks import onnx_file
-from app.inference.networks.onnx_file import FLOAT, GRAPH, INITIALIZER, INPUT, NODE, OUTPUT, VALUE_INFO, fields
+from app.inference.networks.onnx import onnx_file
+from app.inference.networks.onnx.onnx_file import FLOAT, GRAPH, INITIALIZER, INPUT, NODE, OUTPUT, VALUE_INFO, fields
 
 # Field numbers of NodeProto, and a data type of TensorProto.
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OPERATOR = 1, 2, 3, 4

@@ -1,0 +1,1 @@
+"""The file model.onnx, read and changed without the onnx package."""
