@@ -17,10 +17,13 @@ from benchmarks.start import start
 ROOT = Path(__file__).parent.parent
 CAT = ROOT / "app" / "web" / "samples" / "chelsea.jpg"
 POSITION = "#network=tutorial&stage=block2_conv&channel=14&row=20&column=17"
+EPOCH = "#network=tutorial&stage=block2_relu&epoch=12"
 
 
 def main() -> None:
-    """Take all pictures: the answer, one stage down to its sum, the guises, and the answer on a phone in dark mode."""
+    """Take all pictures: the answer, one stage down to its sum, the guises, an epoch of the training, a step of the lesson, and
+    the answer on a phone in dark mode.
+    """
     _, service, url = start()
     try:
         with sync_playwright() as playwright:
@@ -31,6 +34,10 @@ def main() -> None:
             save(page, "page.png")
             save(page.locator("#why"), "guises.png")
             save(opened(chromium, url + "/" + POSITION, width=1240, height=860).locator("#stage"), "walk.png")
+            save(opened(chromium, url + "/" + EPOCH, width=1240, height=860).locator("#learned .stop"), "learned.png")
+            page = opened(chromium, url + "/?lesson=2", width=1240, height=860)
+            expect(page.locator("#step-2")).to_be_visible()
+            save(page, "lesson.png")
             save(opened(chromium, url, width=390, height=844, color_scheme="dark"), "phone.png")
             chromium.close()
     finally:

@@ -36,7 +36,7 @@ def test_the_pictures_of_the_page_are_taken(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.png", "*.keras", "logs"))
     run("docs.screenshots", folder=tmp_path)
     taken = sorted(path.name for path in (tmp_path / "docs").glob("*.png"))
-    assert taken == ["guises.png", "page.png", "phone.png", "walk.png"]
+    assert taken == ["guises.png", "learned.png", "lesson.png", "page.png", "phone.png", "walk.png"]
     for name in taken:
         with Image.open(tmp_path / "docs" / name) as ours, Image.open(ROOT / "docs" / name) as committed:
             assert ours.width == committed.width
