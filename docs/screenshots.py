@@ -21,8 +21,8 @@ EPOCH = "#network=tutorial&stage=block2_relu&epoch=12"
 
 
 def main() -> None:
-    """Take all pictures: the answer, one stage down to its sum, the guises, an epoch of the training, a step of the lesson, and
-    the answer on a phone in dark mode.
+    """Take all pictures: the answer, one stage down to its sum, the guises, an epoch of the training, a step of the lesson,
+    and the answer on a phone in dark mode.
     """
     _, service, url = start()
     try:
