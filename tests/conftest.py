@@ -106,21 +106,47 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory, photo_folder: Path) -> Path:
-    """model/ with `tutorial` and `dense`, exported the real way, with random weights from a fixed seed."""
+    """model/ with `tutorial` and `dense`, exported the real way, with random weights from a fixed seed; `tutorial` was kept
+    after two epochs, too.
+    """
     return shared(tmp_path_factory, "model", lambda folder: export_untrained(folder, photo_folder))
+
+
+KEPT = {
+    "start": {"validation_loss": 0.7, "validation_accuracy": 0.5},
+    "epochs": [
+        {
+            "epoch": epoch,
+            "loss": 0.6,
+            "validation_loss": 0.5,
+            "validation_accuracy": 0.7,
+            "learning_rate": 0.001,
+            "seconds": 1.0,
+        }
+        for epoch in (1, 2)
+    ],
+    "shipped_epoch": 2,
+}
+"""What the history of a network that was kept after two epochs has more than others'."""
 
 
 def export_untrained(folder: Path, photo_folder: Path) -> None:
     import keras
 
+    from training.fitting import kept
     from training.networks import build
     from training.tasks.export import export
 
     keras.utils.set_random_seed(5)
     for name in ("tutorial", "dense"):
         (folder / name).mkdir()
-        build(name).save(folder / name / "model.keras")
+        network = build(name)
+        network.save(folder / name / "model.keras")
         history = {"network": name, "version": "0.0.1", "calibration": {"band": {"low": 0.3, "high": 0.7}}}
+        if name == "tutorial":
+            history |= KEPT
+            shipped = kept.row(network)
+            kept.write(np.stack([share * shipped for share in (0.9, 0.95, 1)]).astype(np.float16), folder / name)
         (folder / name / "history.json").write_text(json.dumps(history))
         export(folder / name, photo_folder, count=4)
 

@@ -15,7 +15,7 @@ from training.fitting.feed import Feed
 from training.progress import Progress
 
 Record = dict[str, float]
-"""One epoch in history.json: epoch, learning_rate (at its start), loss, validation_loss, validation_accuracy, seconds."""
+"""One epoch in history.json: epoch, loss, validation_loss, validation_accuracy, learning_rate (at its start), seconds."""
 
 
 class Feeding(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -56,10 +56,10 @@ class Recording(keras.callbacks.Callback):  # type: ignore[misc]
         seconds = time.perf_counter() - self._started
         record = {
             "epoch": epoch + 1,
-            "learning_rate": float(f"{self._rate:.4g}"),
             "loss": round(logs["loss"], 6),
             "validation_loss": round(loss, 6),
             "validation_accuracy": round(accuracy, 6),
+            "learning_rate": float(f"{self._rate:.4g}"),
             "seconds": round(seconds, 1),
         }
         self.state.seconds += seconds
