@@ -9,6 +9,7 @@ import * as address from "../address.js";
 import * as api from "../api.js";
 import { el, speak } from "../basics/dom.js";
 import { number, percent } from "../basics/format.js";
+import { styled } from "../basics/sheet.js";
 import { mainClass, shortVerdict } from "../basics/words.js";
 import { showTrouble } from "../message.js";
 import { firstFilter } from "../stage/pick.js";
@@ -32,18 +33,8 @@ import { Stops } from "./stops.js";
  */
 export async function timelineOf(subject, visit, close) {
   const { detail, signal } = subject;
-  const [learned] = await Promise.all([api.epochs(detail.network, signal), styled()]);
+  const [learned] = await Promise.all([api.epochs(detail.network, signal), styled(import.meta.url, "learned.css")]);
   return new Timeline(subject, learned, visit, close);
-}
-
-/** The act's style sheet, loaded with it. */
-function styled() {
-  if (document.querySelector("link[data-learned]")) return undefined;
-  const sheet = el("link", { rel: "stylesheet", href: new URL("learned.css", import.meta.url).href, "data-learned": true });
-  document.head.append(sheet);
-  return new Promise((resolve) => {
-    for (const event of ["load", "error"]) sheet.addEventListener(event, resolve); // plain, it can still be read
-  });
 }
 
 export class Timeline {

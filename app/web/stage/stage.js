@@ -11,7 +11,7 @@ import { Workings } from "./workings.js";
 
 /** @import { Query } from "../api.js" */
 /** @import { NetworkDetail, Position, StageAnswer, WindowAnswer, StageContext, StageExplanation, StageListeners } from "../types.js" */
-/** @import { UnitPosition } from "../types.js" */
+/** @import { PlaneAnswer, ScaleAnswer, UnitPosition } from "../types.js" */
 
 const DELAY = 180; // milliseconds the crosshair has to rest before its sum is asked for
 const SUM_HEAD = 160; // pixels of the sum that have to be seen to see what it says
@@ -33,6 +33,8 @@ export class StageView {
     this.channel = 0;
     /** @type {UnitPosition} */
     this.unit = START;
+    /** @type {{ plane: PlaneAnswer, scale: ScaleAnswer, values: Float32Array } | null} the channel */
+    this.shown = null;
     this.workings = new Workings(this, context.detail.stages[0], 0); // of no unit yet
     /** @type {StageAnswer | undefined} */
     this.layer = undefined;
@@ -122,10 +124,6 @@ export class StageView {
     this.filterPicture = null;
   }
 
-  get tools() {
-    return this.context.surgery.tools;
-  }
-
   /**
    * Ask about the photo, until another stage, channel or photo is opened.
    *
@@ -193,7 +191,7 @@ export class StageView {
     this.opening = new AbortController();
     channels.choose(this.grid, channel);
     this.on.move({ stage: layer.name, channel, ...this.unit }, true);
-    this.tools?.update();
+    this.context.surgery.tools?.update();
     try {
       const explained = await this.ask("explain/stage", { stage: layer.name, channel, sheet: false });
       const enlarged = this.enlarge(layer, explained, this.unit);
@@ -222,7 +220,7 @@ export class StageView {
     this.near.replaceChildren(...(this.enlarged ? [this.enlarged.root, sum] : [sum]));
     this.enlarged?.show(this.unit);
     this.on.move({ stage: layer.name, channel: this.channel, ...this.unit }, false);
-    this.tools?.update();
+    this.context.surgery.tools?.update();
     await Promise.all([this.workOut(this.unit), this.fetchFilter(layer)]);
   }
 
@@ -236,6 +234,7 @@ export class StageView {
     const { photo, detail } = this.context;
     if (!plane?.values) throw new TypeError(`The answer about ${layer.name} has no values.`);
     const values = decode(plane.values);
+    this.shown = { plane, scale, values };
     this.channel = plane.index;
     const inputShape = this.shapeOf(layer.inputs[0]);
     const context = { photo, layer, scale, inputShape, photoShape: detail.input_shape };
@@ -330,7 +329,7 @@ export class StageView {
   showFilter(layer, url) {
     if (this.enlarged) this.enlarged.showFilter(url, this.channel);
     else this.near.append(weights(url, this.channel, this.flattened(layer)));
-    this.tools?.update();
+    this.context.surgery.tools?.update();
   }
 }
 

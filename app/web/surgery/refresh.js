@@ -28,12 +28,13 @@ export async function refresh(view, position) {
     const grid = channels.grid(explained, channel, (index) => view.choose(layer, index));
     view.grid.replaceWith(grid);
     view.grid = grid;
-    view.tools?.redrawn();
+    view.context.surgery.tools?.redrawn();
     const before = view.enlarged;
     view.draw(layer, explained);
     if (view.enlarged) before?.root.replaceWith(view.enlarged.root);
   });
   view.enlarged?.show(view.unit);
+  view.on.move({}, false); // the second photo is asked anew, too
   if (view.filterPicture && view.enlarged) view.showFilter(layer, view.filterPicture);
   await view.workOut(view.unit);
 }

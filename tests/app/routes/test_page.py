@@ -42,24 +42,24 @@ def weight(files) -> int:
     return sum(path.stat().st_size for path in files if path.name not in only_types)
 
 
-LESSON, LEARNED = (
+LESSON, LEARNED, BESIDE = (
     {path for path in FILES if path.parent.name == folder and path.name != "door.js"}  # which loads the others
-    for folder in ("lesson", "learned")
+    for folder in ("lesson", "learned", "beside")
 )
+SHEET = {WEB / "basics" / "sheet.js"}
+"""Which both load their style with."""
 CHART = {WEB / "learned" / "chart.js"}
 """Which the lesson draws with, too."""
 
 
 def test_the_page_itself_is_smaller_than_220_kilobytes():
-    assert weight(set(FILES) - LESSON - LEARNED) < 220_000
+    assert weight(set(FILES) - LESSON - LEARNED - BESIDE - SHEET) < 220_000
 
 
-def test_the_page_with_its_lesson_is_smaller_than_265_kilobytes():
-    assert weight(set(FILES) - (LEARNED - CHART)) < 265_000
-
-
-def test_the_page_with_its_timeline_is_smaller_than_250_kilobytes():
-    assert weight(set(FILES) - LESSON) < 250_000
+def test_what_is_loaded_when_it_is_opened_is_small_too():
+    assert weight(LESSON | CHART) < 50_000
+    assert weight(LEARNED) < 36_000
+    assert weight(BESIDE | SHEET) < 13_000
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
