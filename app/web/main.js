@@ -9,7 +9,7 @@ import * as address from "./address.js";
 import * as api from "./api.js";
 import { $, fade, find, onShortcut } from "./basics/dom.js";
 import { networkName } from "./basics/words.js";
-import { Beside } from "./beside/door.js";
+import { Second } from "./beside/door.js";
 import { Door } from "./learned/door.js";
 import { showMessage, showTrouble } from "./message.js";
 import { CHELSEA, listen, savesData } from "./photo.js";
@@ -51,7 +51,7 @@ const state = {
 
 const surgery = new Surgery(state);
 const learned = new Door(state);
-const beside = new Beside();
+const second = new Second(state);
 const chooser = $("network", HTMLSelectElement);
 const openSample = listen({ onPhoto: setPhoto, onWalk: openAgain, onTrouble: showMessage });
 
@@ -194,7 +194,7 @@ async function showWalk(photo, detail, signal) {
   fade($("walk"), false);
   $("walk-measured").textContent = measured(detail.measured);
   ribbon.draw(detail, prediction, photo, openStage);
-  beside.offer(state.view);
+  second.offer();
   await showStage(state.position.stage, state.follow && !isOnTimeline() ? "start" : null);
 }
 
@@ -301,7 +301,7 @@ function remember(position, newEntry) {
   state.answers.unit = null; // it belongs to another position
   address.write(state.position, { newEntry });
   learned.moved();
-  beside.moved();
+  second.moved();
 }
 
 /** @param {Unit} unit */

@@ -262,6 +262,14 @@
  */
 
 /**
+ * @typedef {object} Shown a channel that is looked at
+ * @property {StageAnswer} layer
+ * @property {PlaneAnswer} plane
+ * @property {ScaleAnswer} scale the stage's colours
+ * @property {Float32Array} values row by row
+ */
+
+/**
  * @typedef {object} UnitPosition
  * @property {number} row
  * @property {number} column

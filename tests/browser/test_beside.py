@@ -35,6 +35,11 @@ def maps(page):
 
 def stands(page, where: str) -> None:
     expect(page.locator("#beside .readout")).to_have_text(where)
+    settled_pair(page)
+
+
+def settled_pair(page) -> None:
+    """Wait until what is asked about the second photo is answered."""
     expect(page.locator("#beside .stage")).not_to_have_attribute("aria-busy", "true")
 
 
@@ -52,11 +57,30 @@ def test_both_photos_have_the_services_numbers_at_the_crosshair(pair, url):
     assert value(maps(pair).nth(1)) == pytest.approx(number(url, COFFEE, 40, 30), rel=1e-5)
 
 
-def test_the_second_photo_has_the_services_answer(pair, url):
-    answer = ask(url, COFFEE, "predict", network="tutorial", feature_maps="none")
-    says = pair.locator("#beside .says-second")
+@pytest.mark.parametrize(("which", "photo", "verdict"), [("first", CAT, "There is a cat"), ("second", COFFEE, "No cat")])
+def test_both_photos_have_the_services_answer(pair, url, which, photo, verdict):
+    answer = ask(url, photo, "predict", network="tutorial", feature_maps="none")
+    says = pair.locator(f"#beside .says-{which}")
     assert value(says) == pytest.approx(answer["probabilities"]["cat"], rel=1e-4)
-    expect(says).to_contain_text("No cat in this photo.")
+    expect(says).to_contain_text(f"{verdict} in this photo.")
+
+
+def test_each_picture_has_the_services_scale_and_the_page_says_that_they_differ(pair, url):
+    for side, photo in enumerate([CAT, COFFEE]):
+        scale = ask(url, photo, "explain/stage", network="tutorial", stage="block1_conv", channel=8)["scale"]
+        top = maps(pair).nth(side).locator(".legend span").last.text_content()
+        assert float(top) == pytest.approx(scale["top"], rel=1e-3)
+    expect(pair.locator("#beside")).to_contain_text("Each photo has its own colour scale")
+
+
+def test_the_same_receptive_field_is_outlined_on_both_photos(pair, url):
+    stages = httpx2.get(f"{url}/models/tutorial", timeout=30).json()["stages"]
+    field = next(stage for stage in stages if stage["name"] == "block1_conv")["receptive_field"]
+    for side in range(2):
+        outline = pair.locator("#beside .whole .outline").nth(side)
+        assert float(outline.get_attribute("y")) == field["offset"][0] + 40 * field["step"][0]
+        assert float(outline.get_attribute("x")) == field["offset"][1] + 30 * field["step"][1]
+        assert float(outline.get_attribute("width")) == field["size"][1]
 
 
 def test_it_follows_the_crosshair_by_keyboard_and_asks_for_nothing(pair, url):
@@ -83,6 +107,34 @@ def test_a_stage_without_a_picture_has_two_numbers(browser, url):
         page.set_input_files("#file", CAT)
         stands(page, "dense, number 5")
         assert value(maps(page).nth(1)) == pytest.approx(number(url, COFFEE, 0, 0, "dense", 5), rel=1e-5)
+
+
+def test_it_follows_to_a_stage_that_has_fewer_channels_and_no_question_is_refused(browser, url):
+    with opened(browser, url, "?beside=coffee#network=tutorial&stage=dense&channel=100") as page:
+        page.set_input_files("#file", CAT)
+        stands(page, "dense, number 100")
+        refused = []
+        page.on("response", lambda response: response.ok or refused.append(response.url))
+        page.locator('#ribbon [data-stage="probabilities"]').click()
+        expect(page.locator("#beside .readout")).to_contain_text("probabilities, number")
+        settled_pair(page)
+        expect(page.locator("#alert")).to_be_hidden()
+        assert refused == []
+
+
+def test_while_a_stage_is_opened_no_channel_of_another_is_shown_under_its_name(pair, url):
+    first = value(maps(pair).nth(0))
+    held = []
+    pair.route("**/explain/stage*", lambda route: held.append(route))
+    pair.locator(".surface").press("]")
+    expect(pair.locator("#stage-title")).to_contain_text("block1_pool")
+    expect(pair.locator("#beside .stage")).not_to_have_attribute("aria-busy", "true")
+    expect(pair.locator("#beside .readout")).to_have_text("block1_conv, channel 8, row 40, column 30")
+    assert value(maps(pair).nth(0)) == first
+    pair.unroute("**/explain/stage*")
+    for route in held:
+        route.continue_()
+    expect(pair.locator("#beside .readout")).to_contain_text("block1_pool, channel")
 
 
 def test_it_follows_to_another_network(pair, url):

@@ -11,7 +11,7 @@ import { Workings } from "./workings.js";
 
 /** @import { Query } from "../api.js" */
 /** @import { NetworkDetail, Position, StageAnswer, WindowAnswer, StageContext, StageExplanation, StageListeners } from "../types.js" */
-/** @import { PlaneAnswer, ScaleAnswer, UnitPosition } from "../types.js" */
+/** @import { Shown, UnitPosition } from "../types.js" */
 
 const DELAY = 180; // milliseconds the crosshair has to rest before its sum is asked for
 const SUM_HEAD = 160; // pixels of the sum that have to be seen to see what it says
@@ -33,7 +33,7 @@ export class StageView {
     this.channel = 0;
     /** @type {UnitPosition} */
     this.unit = START;
-    /** @type {{ plane: PlaneAnswer, scale: ScaleAnswer, values: Float32Array } | null} the channel */
+    /** @type {Shown | null} the newest channel */
     this.shown = null;
     this.workings = new Workings(this, context.detail.stages[0], 0); // of no unit yet
     /** @type {StageAnswer | undefined} */
@@ -234,7 +234,7 @@ export class StageView {
     const { photo, detail } = this.context;
     if (!plane?.values) throw new TypeError(`The answer about ${layer.name} has no values.`);
     const values = decode(plane.values);
-    this.shown = { plane, scale, values };
+    this.shown = { layer, plane, scale, values };
     this.channel = plane.index;
     const inputShape = this.shapeOf(layer.inputs[0]);
     const context = { photo, layer, scale, inputShape, photoShape: detail.input_shape };
