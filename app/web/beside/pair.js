@@ -26,8 +26,10 @@ export class Pair {
     this.spoken = "";
     this.predicted = new Newest();
     this.explained = new Newest();
-    this.first = new Side("first");
-    this.second = new Side("second");
+    /** @type {StageView | null} */
+    this.view = null;
+    this.first = new Side("first", (unit) => this.aim(unit));
+    this.second = new Side("second", (unit) => this.aim(unit));
     this.where = el("p", { class: "readout" });
     this.scales = el("p", { class: "quiet" }, "Each photo has its own colour scale: compare the numbers.");
     const sides = el("div", { class: "pair" }, this.first.root, this.second.root);
@@ -50,6 +52,7 @@ export class Pair {
    * @param {StageView} view
    */
   async follow(view) {
+    this.view = view;
     this.turn += 1;
     const mine = this.turn;
     const { shown, unit } = view;
@@ -107,6 +110,12 @@ export class Pair {
     this.where.textContent = isPicture
       ? `${layer.name}, ${channelName(layer.name, plane.index)}, row ${unit.row}, column ${unit.column}`
       : `${layer.name}, number ${plane.index}`;
+  }
+
+  /** Choose a unit in the walk, unless another stage is being opened there. @param {UnitPosition} unit */
+  aim(unit) {
+    const { layer, shown } = this.view ?? {};
+    if (layer && shown?.layer === layer) this.view?.pin(layer, unit);
   }
 
   /** Announce an answer, once. @param {string} sentence */

@@ -5,13 +5,20 @@ import { el, svg } from "../basics/dom.js";
 import { number, percent } from "../basics/format.js";
 import { mainClass, networkName, shortVerdict, verdict } from "../basics/words.js";
 import { legend } from "../stage/channels.js";
+import { neighbour, under } from "../stage/enlarged.js";
 import { framed, outline, overlay, seen } from "../stage/outline.js";
 
 /** @import { Photo, Prediction, Shown, UnitPosition } from "../types.js" */
 
 export class Side {
-  /** @param {"first" | "second"} which */
-  constructor(which) {
+  /**
+   * @param {"first" | "second"} which
+   * @param {(unit: UnitPosition) => void} onAim a unit is chosen here
+   */
+  constructor(which, onAim) {
+    this.onAim = onAim;
+    /** @type {{ shape: number[], unit: UnitPosition }} what is drawn */
+    this.drawn = { shape: [1, 1], unit: { row: 0, column: 0 } };
     this.name = el("h3");
     this.says = el("p", { class: `says-${which}` });
     this.image = el("img");
@@ -21,7 +28,10 @@ export class Side {
     this.crosshair = svg("path", { class: "crosshair" });
     this.onMap = overlay([1, 1]);
     this.onMap.prepend(this.crosshair);
-    this.map = el("div", { class: "held" }, this.plane, this.onMap);
+    const surface = { class: "held aimed", role: "application", tabindex: 0 };
+    this.map = el("div", surface, this.plane, this.onMap);
+    this.map.addEventListener("click", (event) => onAim(under(event, this.map, this.drawn.shape)));
+    this.map.addEventListener("keydown", (event) => this.key(event));
     this.caption = el("figcaption");
     this.figure = el("figure", { hidden: true }, this.map, this.caption);
     this.root = el("section", {}, this.name, this.says, el("div", { class: "whole" }, this.framed), this.figure);
@@ -63,6 +73,8 @@ export class Side {
     const isOfBothSigns = scale.bottom < 0;
     show(this.plane, plane.picture);
     this.plane.className = isOfBothSigns ? "pixels signed" : "pixels";
+    this.drawn = { shape: [rows, columns], unit: { row, column } };
+    this.map.ariaLabel = `${this.name.textContent}: ${layer.name}, channel ${plane.index}. Arrow keys move both crosshairs.`;
     this.map.hidden = !isPicture;
     this.map.style.setProperty("aspect-ratio", `${columns} / ${rows}`);
     this.onMap.setAttribute("viewBox", `0 0 ${columns} ${rows}`);
@@ -75,6 +87,14 @@ export class Side {
     this.caption.classList.toggle("of-both-signs", isOfBothSigns);
     this.caption.replaceChildren(el("strong", {}, number(value)), ...(isPicture ? [legend(scale, layer.name)] : []));
     this.figure.hidden = false;
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const unit = neighbour(event, this.drawn.unit, this.drawn.shape);
+    if (!unit) return;
+    event.preventDefault();
+    this.onAim(unit);
   }
 }
 

@@ -105,18 +105,11 @@ export class Enlarged {
   }
 
   /**
-   * The unit under the pointer.
-   *
    * @param {PointerEvent} event
    * @returns {UnitPosition}
    */
   under(event) {
-    const { left, top, width, height } = this.surface.getBoundingClientRect();
-    const [rows, columns] = this.context.layer.shape;
-    return {
-      row: clamp(Math.floor(((event.clientY - top) / height) * rows), rows),
-      column: clamp(Math.floor(((event.clientX - left) / width) * columns), columns),
-    };
+    return under(event, this.surface, this.context.layer.shape);
   }
 
   /**
@@ -166,17 +159,12 @@ export class Enlarged {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    const [height, width] = this.context.layer.shape;
-    const { row, column } = this.on.at();
-    const far = event.shiftKey ? 10 : 1;
-    /** @type {Record<string, [number, number]>} */
-    const arrows = { ArrowUp: [-far, 0], ArrowDown: [far, 0], ArrowLeft: [0, -far], ArrowRight: [0, far] };
-    const arrow = arrows[event.key];
-    if (arrow) {
+    const next = neighbour(event, this.on.at(), this.context.layer.shape);
+    if (next) {
       event.preventDefault();
-      this.on.choose({ row: clamp(row + arrow[0], height), column: clamp(column + arrow[1], width) });
+      this.on.choose(next);
     } else if (event.key === "Enter") {
-      this.on.choose({ row, column }, { delay: 0 });
+      this.on.choose(this.on.at(), { delay: 0 });
     } else if (event.key === " ") {
       event.preventDefault();
       this.slide.toggle();
@@ -214,6 +202,38 @@ export class Enlarged {
       el("figcaption", {}, `filter ${channel}: ${text}`),
     );
   }
+}
+
+/**
+ * The unit under the pointer.
+ *
+ * @param {{ clientX: number, clientY: number }} pointer
+ * @param {HTMLElement} surface
+ * @param {number[]} shape of the stage on it
+ * @returns {UnitPosition}
+ */
+export function under({ clientX, clientY }, surface, [rows, columns]) {
+  const { left, top, width, height } = surface.getBoundingClientRect();
+  return {
+    row: clamp(Math.floor(((clientY - top) / height) * rows), rows),
+    column: clamp(Math.floor(((clientX - left) / width) * columns), columns),
+  };
+}
+
+/**
+ * The unit that an arrow key leads to, with Shift one that is further away; null for other keys.
+ *
+ * @param {KeyboardEvent} event
+ * @param {UnitPosition} from
+ * @param {number[]} shape
+ * @returns {UnitPosition | null}
+ */
+export function neighbour({ key, shiftKey }, { row, column }, [rows, columns]) {
+  const far = shiftKey ? 10 : 1;
+  /** @type {Record<string, [number, number]>} */
+  const arrows = { ArrowUp: [-far, 0], ArrowDown: [far, 0], ArrowLeft: [0, -far], ArrowRight: [0, far] };
+  const arrow = arrows[key];
+  return arrow ? { row: clamp(row + arrow[0], rows), column: clamp(column + arrow[1], columns) } : null;
 }
 
 /**

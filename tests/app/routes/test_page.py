@@ -59,7 +59,7 @@ def test_the_page_itself_is_smaller_than_220_kilobytes():
 def test_what_is_loaded_when_it_is_opened_is_small_too():
     assert weight(LESSON | CHART) < 50_000
     assert weight(LEARNED) < 36_000
-    assert weight(BESIDE | SHEET) < 16_000
+    assert weight(BESIDE | SHEET) < 18_000
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
