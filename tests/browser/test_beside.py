@@ -5,10 +5,12 @@ import base64
 import httpx2
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.conftest import opened
 from tests.browser.visitor import CAT, COFFEE, COUNT, LARGEST, settled, value
+from tests.conftest import encoded
 
 PLACE = "#network=tutorial&stage=block1_conv&channel=8&row=40&column=30"
 
@@ -108,6 +110,27 @@ def test_the_crosshair_of_both_is_moved_on_either(pair, url, side):
     assert value(maps(pair).nth(1)) == pytest.approx(number(url, COFFEE, 20, 70), rel=1e-5)
 
 
+def test_a_question_is_asked_once_and_given_up_when_another_channel_is_chosen(pair, url):
+    asked, held, failed = [], [], []
+
+    def hold_the_second(route):
+        asked.append(route)
+        route.continue_() if len(asked) == 1 else held.append(route)
+
+    pair.route("**/explain/stage?*channel=3&*", hold_the_second)
+    pair.on("requestfailed", lambda request: failed.append(request.url))
+    pair.locator('.channel[data-channel="3"]').click()
+    expect(pair.locator("#beside .stage")).to_have_attribute("aria-busy", "true")
+    for _ in range(3):
+        pair.locator(".surface").press("ArrowRight")
+    expect(pair.locator("#readout")).to_contain_text("column 33")
+    assert len(held) == 1
+    pair.locator('.channel[data-channel="5"]').click()
+    stands(pair, "block1_conv, channel 5, row 40, column 33")
+    assert value(maps(pair).nth(1)) == pytest.approx(number(url, COFFEE, 40, 33, channel=5), rel=1e-5)
+    assert held[0].request.url in failed
+
+
 def test_it_follows_to_another_channel_and_another_stage(pair, url):
     pair.locator('.channel[data-channel="3"]').click()
     stands(pair, "block1_conv, channel 3, row 40, column 30")
@@ -193,9 +216,18 @@ def test_a_file_that_is_no_photo_leaves_the_second_as_it_was(pair, tmp_path):
     wrong = tmp_path / "notes.txt"
     wrong.write_text("no photo")
     pair.locator("#beside input").set_input_files(wrong)
-    expect(pair.locator("#alert")).to_be_visible()
+    expect(pair.locator("#alert")).to_contain_text("notes.txt")
     expect(pair.locator("#beside .says-second")).to_contain_text("No cat in this photo.")
     assert "beside=coffee" in pair.url
+
+
+def test_the_networks_input_stands_in_for_a_format_that_browsers_do_not_show(pair, tmp_path):
+    photo = tmp_path / "cup.tiff"
+    photo.write_bytes(encoded(Image.open(COFFEE), "TIFF"))
+    pair.locator("#beside input").set_input_files(photo)
+    expect(pair.get_by_role("heading", name="cup.tiff")).to_be_visible(timeout=30_000)
+    expect(pair.locator("#beside .whole img").last).to_have_js_property("naturalWidth", 100)
+    assert "beside" not in pair.url
 
 
 def test_it_is_taken_away_and_the_address_forgets_it(pair):
