@@ -23,7 +23,8 @@ test: $(VENV)/.dev  ## run the quick tests, JOBS=2 at a time; they need neither 
 
 test-all: $(VENV)/.dev  ## run every test but the soak tests; those for Docker and a browser where these are there
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or soak)"
-	$(RUN) -m pytest -m "($(BESIDES)) and not soak" $(LEFT_OUT)
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "browser and not soak"
+	$(RUN) -m pytest -m "(docker or fresh) and not soak" $(LEFT_OUT)
 
 test-docker: $(VENV)/.dev  ## build the image, start it with compose, send it a photo
 	$(RUN) -m pytest -m docker
