@@ -25,12 +25,9 @@ class KeptEpochs:
 
     def keep(self, network: keras.Model, epoch: int) -> None:
         """Write the weights after `epoch`. Raises TrainingError where they cannot be written."""
-        part = self._file(epoch).with_suffix(".part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                np.save(file, row(fold(network)))
-            part.replace(self._file(epoch))
+            _save(row(fold(network)), self._file(epoch))
         except OSError as error:
             raise TrainingError(f"the weights of epoch {epoch} cannot be kept in {self.folder}: {reason(error)}") from error
 
@@ -70,7 +67,11 @@ def set_row(network: keras.Model, values: np.ndarray) -> None:
 
 def write(rows: np.ndarray, folder: Path) -> None:
     """Write `folder`/epochs.npy, whole or not at all."""
-    part = folder / f"{EPOCHS_FILE}.part"
+    _save(rows, folder / EPOCHS_FILE)
+
+
+def _save(values: np.ndarray, path: Path) -> None:
+    part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
-        np.save(file, rows)
-    part.replace(folder / EPOCHS_FILE)
+        np.save(file, values)
+    part.replace(path)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from app.inference.networks import epochs
+from app.inference.networks.contract import load
 from tests.app.explaining import post, refused, unit
 from tests.app.telemetry.test_metrics import change, numbers
 from tests.conftest import ROOT, ready_client
@@ -260,6 +261,19 @@ def test_a_file_that_is_not_the_contracts_answers_503_and_the_network_goes_on(tm
 # In memory
 
 
-def test_only_a_few_networks_are_held():
-    held = epochs.HELD_WEIGHTS // 540_386
-    assert 1 <= held < 10
+def test_only_the_last_few_networks_are_held():
+    contract = load(ROOT / "model" / "tutorial")
+    most = epochs.HELD_WEIGHTS // contract.parameters
+    assert 1 <= most < LAST
+    recent, made = epochs.RecentEpochs(contract), []
+    for epoch in (*range(most), 0, most, 0, 1):
+        recent.get(epoch, lambda _, epoch=epoch: made.append(epoch))
+    assert made == [*range(most + 1), 1], "0 was asked for again, so 1 made room"
+
+
+def test_a_network_larger_than_that_holds_one_epoch(monkeypatch):
+    monkeypatch.setattr(epochs, "HELD_WEIGHTS", 1)
+    recent, made = epochs.RecentEpochs(load(ROOT / "model" / "tutorial")), []
+    for epoch in (3, 3, 4, 3):
+        recent.get(epoch, lambda _, epoch=epoch: made.append(epoch))
+    assert made == [3, 4, 3]
