@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -145,15 +145,11 @@ def tutorial(browser, url):
 @pytest.fixture
 def timeline(browser, url):
     """Opens the timeline at an epoch."""
-    pages = []
+    with ExitStack() as pages:
 
-    def at(epoch: int, **options):
-        context = opened(browser, url, f"{TIMELINE}{epoch}", **options)
-        pages.append(context)
-        page = context.__enter__()
-        stands_at(page, epoch)
-        return page
+        def at(epoch: int, **options):
+            page = pages.enter_context(opened(browser, url, f"{TIMELINE}{epoch}", **options))
+            stands_at(page, epoch)
+            return page
 
-    yield at
-    for context in pages:
-        context.__exit__(None, None, None)
+        yield at

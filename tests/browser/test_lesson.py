@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import ExitStack
 
 import httpx2
 import pytest
@@ -23,16 +24,8 @@ WORDS = [
 @pytest.fixture
 def lesson(browser, url):
     """Opens the lesson at a step."""
-    pages = []
-
-    def at(step: int, **options):
-        context = opened(browser, url, f"?lesson={step}", **options)
-        pages.append(context)
-        return context.__enter__()
-
-    yield at
-    for context in pages:
-        context.__exit__(None, None, None)
+    with ExitStack() as pages:
+        yield lambda step, **options: pages.enter_context(opened(browser, url, f"?lesson={step}", **options))
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def _dense(passing: _Passing) -> _Passed:
 
 def _with_bias(passing: _Passing, by_kernel: np.ndarray, by_bias: np.ndarray) -> dict[str, np.ndarray]:
     """The gradients by the weights; there is none by the bias in a stage without biases."""
-    has_bias = passing.stage.parameters > by_kernel.size
+    has_bias = passing.network.contract.has_bias(passing.stage)
     return {"kernel": by_kernel, "bias": by_bias} if has_bias else {"kernel": by_kernel}
 
 

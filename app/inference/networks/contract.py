@@ -6,6 +6,7 @@ about a network.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,10 @@ class Contract:
         before = self.stage(stage.inputs[0])
         inputs = (before.shape if before else self.input_shape)[-1]
         return (*(stage.kernel or ()), 1 if stage.kind == "depthwise_convolution" else inputs)
+
+    def has_bias(self, stage: Stage) -> bool:
+        """Whether a stage that has weights has biases, too."""
+        return stage.parameters > math.prod(self.filter_shape(stage)) * stage.shape[-1]
 
     def stage(self, name: str) -> Stage | None:
         """The stage or inner layer of that name, or None."""

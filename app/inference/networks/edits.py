@@ -4,7 +4,6 @@ An edited network is for the question that it came with. Nothing of it is stored
 """
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -108,7 +107,7 @@ class _Work:
         if edit.kernel is not None:
             self.kernels.setdefault(stage.name, {})[edit.channel] = _kernel(stage, edit.kernel, shape)
         if edit.bias is not None:
-            if stage.parameters == math.prod(shape) * stage.shape[-1]:
+            if not self._contract.has_bias(stage):
                 raise InvalidRequest(f"stage {stage.name} has no biases.")
             _check_numbers(np.array(edit.bias))
             self.biases.setdefault(stage.name, {})[edit.channel] = edit.bias

@@ -112,8 +112,9 @@ def _spans(contract: Contract) -> dict[str, tuple[int, tuple[int, ...]]]:
         if not stage.parameters:
             continue
         units = stage.shape[-1]
-        kernel = (*contract.filter_shape(stage), units)
-        arrays = {"kernel": kernel} if stage.parameters == math.prod(kernel) else {"kernel": kernel, "bias": (units,)}
+        arrays = {"kernel": (*contract.filter_shape(stage), units)} | (
+            {"bias": (units,)} if contract.has_bias(stage) else {}
+        )
         for name, shape in arrays.items():
             spans[f"{stage.name}/{name}"] = position, shape
             position += math.prod(shape)
