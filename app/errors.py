@@ -123,14 +123,19 @@ class HeadTooLarge(RequestError):
 
 
 class Overloaded(RequestError):
-    """The service is not ready yet, or more requests are waiting than the settings allow."""
+    """The service is not `ready` yet, or more requests are waiting than the settings allow.
+
+    A proxy may at once ask another replica for what one that is not ready did not answer; where replicas are busy, asking
+    others would add to their load.
+    """
 
     status = 503
     title = "Not now"
 
-    def __init__(self, detail: str, retry_after: int = 1) -> None:
+    def __init__(self, detail: str, retry_after: int = 1, ready: bool = True) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+        self.ready = ready
 
 
 class DeadlineExceeded(RequestError):

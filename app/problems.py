@@ -32,13 +32,15 @@ def problem(error: RequestError) -> dict[str, Any]:
 
 
 def response(error: RequestError, path: str = "") -> Response:
-    """The problem as a response, with Retry-After, Accept-Encoding and WWW-Authenticate where they belong.
+    """The problem as a response, with Retry-After, X-Catscope-Ready, Accept-Encoding and WWW-Authenticate where they belong.
 
     For a `path` of the Open Inference Protocol it repeats `detail` as `error`, where that protocol's clients look.
     """
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Overloaded) and not error.ready:
+        headers["X-Catscope-Ready"] = "false"
     if isinstance(error, UnsupportedCoding):
         headers["Accept-Encoding"] = "identity"
     if error.status == http.HTTPStatus.UNAUTHORIZED:

@@ -53,7 +53,7 @@ class Service:
     def check_ready(self) -> None:
         """Raise Overloaded before the service is ready."""
         if not self.ready:
-            raise Overloaded("The networks are still being loaded.")
+            raise Overloaded("The networks are still being loaded.", ready=False)
 
     def check_room(self) -> None:
         """Raise Overloaded when the queue or the upload memory has no room for another photo."""

@@ -147,6 +147,7 @@ def test_503_before_the_networks_are_loaded(model_dir, cat_photo):
     for response in (client.get("/health/ready"), post(client, cat_photo), client.get("/models")):
         check(response, 503, "being loaded")
         assert response.headers["retry-after"] == "1"
+        assert response.headers["x-catscope-ready"] == "false", "a proxy may ask another replica"
     assert client.get("/health/live").status_code == 200
 
 
@@ -154,6 +155,7 @@ def test_503_when_too_many_are_waiting_while_health_still_answers(model_dir, cat
     with ready_client(model_dir, threads=1, max_waiting=0) as client, Busy(client):
         response = post(client, cat_photo)
         check(response, 503, "The queue is full")
+        assert "x-catscope-ready" not in response.headers, "a proxy is not to ask another replica"
         assert int(response.headers["retry-after"]) >= 1
         assert client.get("/health/ready").status_code == 200
 

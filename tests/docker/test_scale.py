@@ -73,8 +73,7 @@ def clients(url: str, cat_image, tally: Tally, each: int = 4) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join(HANG_S)
-    assert (tally.lost, tally.wrong, tally.refused) == ([], [], 0)
-    assert set(tally.answers) == {200}
+    assert (tally.lost, tally.wrong, tally.refused, dict(tally.refusals)) == ([], [], 0, {})
 
 
 def counted(project: Project, replica: str) -> float:
@@ -145,14 +144,52 @@ socketserver.ThreadingTCPServer(("", 8000), Replica).serve_forever()
 
 
 def test_no_request_fails_because_a_replica_dies_halfway_through_its_answer(scaled: Project, cat_image) -> None:
+    with stand_in(scaled, HALF_WAY) as dying, clients(scaled.url, cat_image, Tally(), each=1):
+        wait_until(lambda: "asked" in run("docker", "logs", dying).stderr, "it was asked")
+    wait_until(scaled.whole, "it is gone")
+
+
+@contextlib.contextmanager
+def stand_in(scaled: Project, program: str) -> Iterator[str]:
+    """A container that the proxy takes for one more replica, running that Python program."""
     joined = ("--detach", "--network", "catscope-scale_default", "--network-alias", "app", "--entrypoint", "python")
-    dying = docker("run", *joined, IMAGE, "-c", HALF_WAY)
+    container = docker("run", *joined, IMAGE, "-c", program)
     try:
-        wait_until(lambda: address_of(dying) in scaled.used(), "the proxy gives photos to it")
-        with clients(scaled.url, cat_image, Tally(), each=1):
-            wait_until(lambda: "asked" in run("docker", "logs", dying).stderr, "it was asked")
+        wait_until(lambda: address_of(container) in scaled.used(), "the proxy gives photos to it")
+        yield container
     finally:
-        docker("rm", "--force", dying)
+        docker("rm", "--force", container)
+
+
+NOT_READY = """
+import http.server, sys
+class Replica(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):  # it was asked for its health just before it died
+        self.send_response(200)
+        self.end_headers()
+    def do_POST(self):
+        print("asked", file=sys.stderr, flush=True)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = b'{"status": 503, "detail": "It is starting."}'
+        self.send_response(503)
+        for header in (
+            ("X-Catscope-Ready", "false"),
+            ("Retry-After", "1"),
+            ("Content-Type", "application/problem+json"),
+            ("Content-Length", str(len(answer))),
+        ):
+            self.send_header(*header)
+        self.end_headers()
+        self.wfile.write(answer)
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("", 8000), Replica).serve_forever()
+"""
+
+
+def test_no_request_fails_because_a_replica_that_was_started_anew_is_not_ready(scaled: Project, cat_image) -> None:
+    with stand_in(scaled, NOT_READY) as starting, clients(scaled.url, cat_image, Tally(), each=1):
+        wait_until(lambda: "asked" in run("docker", "logs", starting).stderr, "it was asked")
     wait_until(scaled.whole, "it is gone")
 
 

@@ -101,13 +101,17 @@ class Tally:
         self.lost: list[str] = []
         self.wrong: list[str] = []
         """Answers that are neither right nor a proper 503."""
+        self.refusals: Counter[str] = Counter()
+        """What the proper 503s said."""
         self.signalled = 0.0
 
     def answered(self, answer: Answer, seconds: float) -> None:
         with self._lock:
             self.answers[answer.status] += 1
             self.seconds.append(seconds)
-            if not fine(answer) and not refusal(answer):
+            if refusal(answer):
+                self.refusals[json.loads(answer.body)["detail"]] += 1
+            elif not fine(answer):
                 self.wrong.append(f"{answer.status} {answer.headers} {answer.body[:300]!r}")
 
     def lose(self, error: LostError) -> None:
