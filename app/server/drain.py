@@ -5,8 +5,10 @@ import ctypes
 import socket
 import struct
 
-ACCEPT_S = 0.05
-"""How long the service still accepts established connections while it shuts down."""
+ACCEPT_S = 0.25
+"""How long the service still accepts established connections while it shuts down. The last packet of a handshake that has begun
+may be late on a machine whose cores are all busy.
+"""
 
 
 SO_ATTACH_FILTER = 26
