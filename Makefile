@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help serve test test-all test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help serve test test-all test-marked test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,12 @@ BESIDES = docker or browser or fresh
 test: $(VENV)/.dev  ## run the quick tests, JOBS=2 at a time; they need neither root, Docker nor a browser
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or slow or soak)"
 
-test-all: $(VENV)/.dev  ## run every test but the soak tests; those for Docker and a browser where these are there
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or soak)"
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "browser and not soak"
-	$(RUN) -m pytest -m "(docker or fresh) and not soak" $(LEFT_OUT)
+test-all: test test-marked  ## run every test but the soak tests; those for Docker and a browser where these are there
+
+test-marked: $(VENV)/.dev  ## run the tests that make test leaves out; OMIT=long spares those of many minutes
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "slow and not ($(BESIDES) or soak$(OMIT:%= or %))"
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "browser and not (soak$(OMIT:%= or %))"
+	$(RUN) -m pytest -m "(docker or fresh) and not (soak$(OMIT:%= or %))"
 
 test-docker: $(VENV)/.dev  ## build the image, start it with compose, send it a photo
 	$(RUN) -m pytest -m docker

@@ -16,7 +16,6 @@ import io
 import json
 import os
 import platform
-import shutil
 import statistics
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import skimage.data
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.chromium import CHROMIUM
 from benchmarks.start import start
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +88,7 @@ def main() -> None:
     _, service, url = start()
     try:
         with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             times, weight = [], 0
             for _ in range(RUNS):
                 page = chromium.new_page()

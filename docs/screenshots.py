@@ -5,12 +5,12 @@
 It starts the service, opens the page in Debian's Chromium and needs no other host.
 """
 
-import shutil
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from benchmarks.chromium import CHROMIUM
 from benchmarks.page import SAVES_DATA
 from benchmarks.start import start
 
@@ -27,9 +27,7 @@ def main() -> None:
     _, service, url = start()
     try:
         with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-            )
+            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
             page = opened(chromium, url, width=1240, height=860)
             save(page, "page.png")
             save(page.locator("#why"), "guises.png")

@@ -1,4 +1,4 @@
-"""What `make test` leaves to `make test-all` and CI because it takes long, and what each guards."""
+"""What `make test` leaves to `make test-all` because it takes long, what of it CI leaves too, and what each guards."""
 
 import pytest
 
@@ -17,7 +17,6 @@ SLOW = {
     "tests/training/networks/test_pretrained.py::test_the_original": "the pretrained weights were taken over whole: they recognise ImageNet's objects",
     "tests/training/test_end_to_end.py": "train, evaluate, export and serve fit together",
     "tests/training/test_kept.py": "the network after each epoch is kept, resumed and exported",
-    "tests/training/test_refine_whole.py": "version 2.0.0's recipe runs from photos to network, and its features are resumed",
     "tests/training/test_resume.py": "a run that is killed and resumed gives the network of one that was not",
     "tests/training/test_small_sets.py::test_a_finished": "a finished network is replaced only when asked for",
     "tests/training/test_small_sets.py::test_a_network_that_learned_nothing": "a network that may be guessing is said to be so",
@@ -32,9 +31,25 @@ SLOW = {
 }
 """The beginning of a test's id, and what it guards."""
 
+_COMMAND = "tests/docs/test_commands.py::test_a_command_of_the_documentation_works"
+
+LONG = {
+    "tests/browser/test_measured.py::test_the_pictures": "the README's pictures are taken from the page",
+    "tests/browser/test_measured.py::test_the_page_is": "the page's benchmark runs and measures",
+    f"{_COMMAND}[benchmarks": "benchmarks of the documentation run; tests/benchmarks tests what they are made of",
+    f"{_COMMAND}[training.train --network cat --data flowers": "classes of one's own; test_transfer.py trains others",
+    f"{_COMMAND}[training.export model/flowers": "their export; test_transfer.py exports others",
+    "tests/deploy/ray": "Ray, which is installed for it, serves and classifies",
+    "tests/deploy/test_pythons.py": "other Pythons, of which each gets an environment of its own, serve",
+    "tests/training/test_refine_whole.py": "version 2.0.0's recipe runs from photos to network, and its features are resumed",
+}
+"""What takes minutes more: `make test-all` runs it, CI does not. Run that after changing what it guards."""
+
 
 def mark(items: list[pytest.Item]) -> None:
     for item in items:
-        for start, guards in SLOW.items():
+        for start, guards in (SLOW | LONG).items():
             if item.nodeid.startswith(start):
                 item.add_marker(pytest.mark.slow(reason=guards))
+                if start in LONG:
+                    item.add_marker(pytest.mark.long)

@@ -6,8 +6,8 @@ import socket
 import struct
 
 ACCEPT_S = 0.25
-"""How long the service still accepts established connections while it shuts down. The last packet of a handshake that has begun
-may be late on a machine whose cores are all busy.
+"""How long the service still accepts established connections while it shuts down. The last packet of a handshake that has
+begun may be late on a machine whose cores are all busy.
 """
 
 

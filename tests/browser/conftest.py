@@ -1,6 +1,5 @@
 """Services in threads of this process, and Debian's Chromium to visit them with."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from benchmarks.chromium import CHROMIUM
 from tests.browser.visitor import CAT, TIMELINE, TUTORIAL, settled, stands_at
 from tests.conftest import ROOT, encoded
 
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's chromium is not installed"))
+            item.add_marker(pytest.mark.skipif(not CHROMIUM, reason="Debian's chromium is not installed"))
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def browser():
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
+            executable_path=CHROMIUM,
             args=[
                 "--no-sandbox",
                 "--disable-gpu",

@@ -70,7 +70,12 @@ def same(answer: object, shown: object) -> bool:
     return True
 
 
-@pytest.mark.parametrize("command", sorted(APPENDED, key=list(commands()).index))
+def short(command: str) -> str:
+    """What names a command in a test's id: pytest numbers those that are long."""
+    return command.removeprefix(".venv/bin/python ").removeprefix("-m ")[:60]
+
+
+@pytest.mark.parametrize("command", sorted(APPENDED, key=list(commands()).index), ids=short)
 def test_a_command_of_the_documentation_works(once, command):
     once(command)
 
