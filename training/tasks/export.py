@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from app.inference.networks.contract import EPOCHS_FILE, Epoch, Stage, name_of
+from app.inference.networks.contract import AXES, EPOCHS_FILE, Epoch, Stage, name_of, plain
 from app.inference.networks.onnx.onnx_file import with_outputs
 from app.inference.networks.pooling import LogMeanExpPooling2D
 from app.inference.networks.runtime import session
@@ -22,12 +22,6 @@ from training.fitting.kept import row as kept_row
 from training.importing import onnx_graph
 from training.importing.brought import TOLERANCE
 from training.outputs import replace
-
-AXES = {
-    "shape": "height, width, channels",
-    "model.onnx": {"image": "n, height, width, channels", "stages": "n, channels, height, width"},
-}
-"""In which order the contract and the ONNX file have a picture's axes; the service turns the file's."""
 
 KINDS: dict[type, str] = {
     layers.Rescaling: "rescaling",
@@ -103,8 +97,8 @@ def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
             **({EPOCHS_FILE: hashlib.sha256(kept.read_bytes()).hexdigest()} if kept.exists() else {}),
         },
         **_epochs(folder, history, model),
-        "stages": [_plain(stage) for stage in stages],
-        "inner": [_plain(layer) for layer in inner],
+        "stages": [plain(stage) for stage in stages],
+        "inner": [plain(layer) for layer in inner],
     }
     part = folder / "model.onnx.part"
     part.write_bytes(serialized)
@@ -151,10 +145,6 @@ def _epochs(folder: Path, history: dict[str, Any], model: keras.Model) -> dict[s
         for record in history["epochs"]
     ]
     return {"epochs": [asdict(epoch) for epoch in (start, *others)], "shipped_epoch": shipped}
-
-
-def _plain(stage: Stage) -> dict[str, Any]:
-    return {name: value for name, value in asdict(stage).items() if value is not None}
 
 
 def describe(model: keras.Model, nested: bool = True) -> tuple[list[Stage], list[Stage]]:

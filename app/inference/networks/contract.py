@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,12 @@ from app.errors import NetworkError
 
 EPOCHS_FILE = "epochs.npy"
 """The file with a network's weights after each epoch: (epochs + 1, parameters) float16."""
+
+AXES = {
+    "shape": "height, width, channels",
+    "model.onnx": {"image": "n, height, width, channels", "stages": "n, channels, height, width"},
+}
+"""In which order the contract and the ONNX file have a picture's axes; the service turns the file's."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +189,11 @@ def name_of(folder: Path, version: str) -> str:
     """The name under which the network in `folder` is served: model/cat/ and model/cat/1.0.0/ are both `cat`."""
     path = folder.resolve()
     return path.parent.name if path.name == version else path.name
+
+
+def plain(stage: Stage) -> dict[str, Any]:
+    """A stage as a contract has it."""
+    return {name: value for name, value in asdict(stage).items() if value is not None}
 
 
 def _input_shape(plain: dict[str, Any]) -> tuple[int, int, int]:

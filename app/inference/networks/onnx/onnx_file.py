@@ -20,7 +20,7 @@ DIMS, DATA_TYPE, NAME, RAW_DATA = 1, 2, 8, 9
 _TYPES = {1: np.float32, 7: np.int64}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Field numbers of ValueInfoProto, TypeProto and TensorShapeProto.
-_VALUE_NAME, _TYPE, _TENSOR_TYPE, _ELEMENT_TYPE, _SHAPE, _DIMENSION, _SIZE = 1, 2, 1, 1, 2, 1, 1
+VALUE_NAME, _TYPE, _TENSOR_TYPE, _ELEMENT_TYPE, _SHAPE, _DIMENSION, _SIZE, _SIZE_NAME = 1, 2, 1, 1, 2, 1, 1, 2
 FLOAT = 1
 
 
@@ -136,13 +136,19 @@ def with_outputs(model: bytes, names: list[str]) -> bytes:
     return model + _encoded_field(GRAPH, b"".join(_encoded_field(OUTPUT, float_value(name)) for name in names))
 
 
-def float_value(name: str, shape: tuple[int, ...] | None = None) -> bytes:
-    """The ValueInfoProto of a float32 tensor; the runtime infers a shape that is not given."""
+def float_value(name: str, shape: tuple[int | str, ...] | None = None) -> bytes:
+    """The ValueInfoProto of a float32 tensor; the runtime infers a shape that is not given. A size that may be any number
+    has a name.
+    """
     tensor = encoded_number(_ELEMENT_TYPE, FLOAT)
     if shape is not None:
-        sizes = [_encoded_field(_DIMENSION, encoded_number(_SIZE, size)) for size in shape]
+        sizes = [_encoded_field(_DIMENSION, _size(size)) for size in shape]
         tensor += _encoded_field(_SHAPE, b"".join(sizes))
-    return _encoded_field(_VALUE_NAME, name.encode()) + _encoded_field(_TYPE, _encoded_field(_TENSOR_TYPE, tensor))
+    return _encoded_field(VALUE_NAME, name.encode()) + _encoded_field(_TYPE, _encoded_field(_TENSOR_TYPE, tensor))
+
+
+def _size(size: int | str) -> bytes:
+    return encoded_number(_SIZE, size) if isinstance(size, int) else _encoded_field(_SIZE_NAME, size.encode())
 
 
 def _encoded_field(number: int, value: bytes) -> bytes:
