@@ -54,6 +54,10 @@ def _command(arguments: "argparse.Namespace", settings: Settings) -> int:
         from app.commands import classify
 
         return classify.run(arguments, settings)
+    if arguments.command == parser.TEACH:
+        from app.commands import teach
+
+        return teach.run(arguments, settings)
     if arguments.command == parser.INSPECT:
         from app.commands import inspect
 

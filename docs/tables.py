@@ -22,6 +22,7 @@ PAGES = (
         "docs/deploy.md",
         "docs/performance.md",
         "docs/reliability.md",
+        "docs/teach.md",
         "docs/training.md",
     ),
     *("benchmarks/README.md", "deploy/ray/README.md"),
@@ -29,7 +30,7 @@ PAGES = (
 NETWORKS = ("cat", "tutorial", "dense")
 BENCHMARKS = (
     *("load", "start", "memory", "page", "classify", "audit", "hostile", "steps", "runtimes", "precision", "decoders"),
-    *("growth", "scaling", "training", "bulk", "detectors", "own_classes"),
+    *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach"),
 )
 
 

@@ -17,6 +17,7 @@ SLOW = {
     "tests/training/networks/test_pretrained.py::test_the_original": "the pretrained weights were taken over whole: they recognise ImageNet's objects",
     "tests/training/test_end_to_end.py": "train, evaluate, export and serve fit together",
     "tests/training/test_kept.py": "the network after each epoch is kept, resumed and exported",
+    "tests/training/test_rebuild.py": "Keras gets the network that the service taught",
     "tests/training/test_resume.py": "a run that is killed and resumed gives the network of one that was not",
     "tests/training/test_small_sets.py::test_a_finished": "a finished network is replaced only when asked for",
     "tests/training/test_small_sets.py::test_a_network_that_learned_nothing": "a network that may be guessing is said to be so",

@@ -24,6 +24,7 @@ APP_LAYERS = [
     ["app.capacity"],
     ["app.telemetry"],
     ["app.settings", "app.problems"],
+    ["app.teach"],
     ["app.inference.explain"],
     ["app.inference.predict"],
     ["app.inference.heatmap", "app.inference.feature_maps", "app.inference.tensor", "app.inference.decode"],
@@ -153,9 +154,10 @@ def test_the_environment_is_read_only_in_settings(path):
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("training")], ids=name_of)
-def test_training_uses_only_the_inference_side_of_the_service(path):
+def test_training_uses_only_what_knows_nothing_of_serving(path):
+    allowed = ("app.inference", "app.teach", "app.errors")
     imported = below(imports(path), "app")
-    assert all(below({name}, "app.inference") or below({name}, "app.errors") or name == "app" for name in imported)
+    assert all(name == "app" or any(below({name}, folder) for folder in allowed) for name in imported)
 
 
 def test_the_service_starts_without_tensorflow_and_without_the_onnx_package():

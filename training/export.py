@@ -2,9 +2,11 @@
 
     python -m training.export model/tutorial --data photos
     python -m training.export flowers.keras --out model/flowers --classes daisy rose tulip --data photos
+    python -m training.export model/mine --keras --data photos
 
-The second line imports a network that was trained elsewhere, see `training.importing.keras_import`. The export is compared
-with Keras, stage by stage, on real photos below --data, and is not written when it differs.
+The second line imports a network that was trained elsewhere, see `training.importing.keras_import`; the third writes
+model.keras of a network that `python -m app teach` made. The export is compared with Keras, stage by stage, on real photos
+below --data, and is not written when it differs.
 """
 
 import json
@@ -28,6 +30,9 @@ def main() -> None:
     )
     parser.add_argument("--data", required=True, type=Path, help="folder with photos to compare on")
     parser.add_argument("--photos", type=int, default=64, help="how many photos to compare on (default: 64)")
+    parser.add_argument(
+        "--keras", action="store_true", help="the other way round: write model.keras of a network that was taught"
+    )
     own = parser.add_argument_group("for a .keras or .h5 file")
     own.add_argument("--out", type=Path, help="folder to write it to, such as model/flowers")
     own.add_argument("--classes", nargs="+", metavar="NAME", help="its classes, in the order of its outputs")
@@ -44,6 +49,8 @@ def main() -> None:
         raise TrainingError("--photos must be at least 1")
     file, out = arguments.network, arguments.network
     brought = _is_file_of_a_network(file)
+    if brought and arguments.keras:
+        raise TrainingError(f"--keras takes the folder of a network that was taught; {file} is a file")
     if brought:
         if not file.exists():
             raise TrainingError(f"{file} cannot be read: there is no such file")
@@ -56,7 +63,7 @@ def main() -> None:
         check_classes(classes)
         check_unsure(arguments.unsure)
         outputs.check_empty(out, arguments.version)
-    elif not (file / "model.keras").is_file():
+    elif not arguments.keras and not (file / "model.keras").is_file():
         raise TrainingError(f"{file} holds no model.keras; python -m training.train writes it")
     if not arguments.data.is_dir():
         raise TrainingError(f"{arguments.data} is not a folder; it should hold photos")
@@ -66,6 +73,7 @@ def main() -> None:
     # These import Keras, which takes seconds: only now, when nothing is wrong with the arguments.
     from training.importing.brought import bring
     from training.tasks.export import export
+    from training.tasks.rebuild import rebuild
 
     accuracy = None
     if brought:
@@ -80,7 +88,7 @@ def main() -> None:
             unsure=arguments.unsure,
             preprocess=arguments.preprocess,
         )
-    contract = export(out, arguments.data, arguments.photos)
+    contract = (rebuild if arguments.keras else export)(out, arguments.data, arguments.photos)
     told = {name: contract[name] for name in ("network", "version", "parameters", "parity", "files")}
     if accuracy is not None:
         told["accuracy"] = {"photos": accuracy.photos, "right": accuracy.right, "share": round(accuracy.share, 3)}

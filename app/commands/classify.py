@@ -23,7 +23,7 @@ from tqdm import tqdm
 from app.capacity import cores
 from app.commands import photos, results, streams
 from app.commands.results import Row
-from app.errors import RequestError, TooLarge
+from app.errors import RequestError
 from app.inference.networks import versions
 from app.inference.networks.contract import Contract
 from app.inference.networks.engines import Network
@@ -211,20 +211,12 @@ def answers(paths: Iterable[str], answer: Callable[[str], Row], threads: int) ->
 
 def _row(path: str, network: Network, settings: Settings) -> Row:
     try:
-        return Row(path, predict(_read(path, settings.max_bytes), network, PredictOptions("none"), settings.max_pixels))
+        return Row(
+            path, predict(photos.read(path, settings.max_bytes), network, PredictOptions("none"), settings.max_pixels)
+        )
     except RequestError as error:
         return Row(path, None, str(error))
     except OSError as error:
         return Row(path, None, f"The file cannot be read: {error.strerror or error}.")
     except MemoryError:
         return Row(path, None, "There is not enough memory for it.")
-
-
-def _read(path: str, max_bytes: int) -> bytes:
-    if path == photos.STDIN and sys.stdin is None:
-        raise OSError("standard input is closed")
-    with sys.stdin.buffer if path == photos.STDIN else Path(path).open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise TooLarge(f"The file is larger than the {max_bytes} bytes accepted (CATSCOPE_MAX_BYTES).")
-    return data

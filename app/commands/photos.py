@@ -3,9 +3,12 @@
 import functools
 import os
 import stat
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
+from app.errors import TooLarge
 from app.inference.format_names import UNREAD_SUFFIXES
 
 SUFFIXES = frozenset(
@@ -49,6 +52,17 @@ def key(path: str) -> str:
         return path
     folder, name = os.path.split(path.rstrip("/") or "/")
     return os.path.join(_real(folder), name)
+
+
+def read(path: str, max_bytes: int) -> bytes:
+    """A photo's bytes; `-` is standard input. Raises TooLarge for more than `max_bytes`, and OSError."""
+    if path == STDIN and sys.stdin is None:
+        raise OSError("standard input is closed")
+    with sys.stdin.buffer if path == STDIN else Path(path).open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise TooLarge(f"The file is larger than the {max_bytes} bytes accepted (CATSCOPE_MAX_BYTES).")
+    return data
 
 
 @functools.lru_cache(maxsize=1024)

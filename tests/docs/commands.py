@@ -17,6 +17,8 @@ APPENDED = {
     f"{PYTHON} -m app classify examples": "",
     f"{PYTHON} -m app classify photos --out results.csv --resume": "",
     f"{PYTHON} -m app inspect tutorial": "",
+    f"{PYTHON} -m app teach flowers --out blossoms": "",
+    f"{PYTHON} -m training.export model/blossoms --keras --data flowers": "",
     f"{PYTHON} -m pytest tests/app/test_settings.py": "-p no:cacheprovider",
     "make evaluate DATA=photos": "",
     "make references DATA=photos": "",
@@ -28,8 +30,15 @@ APPENDED = {
 TRAIN, EXPORT, EVALUATE = (command for command in APPENDED if "model/mine" in command)
 TRAIN_FLOWERS, EXPORT_FLOWERS = (command for command in APPENDED if "model/flowers" in command)
 EXPORT_LILIES, EVALUATE_LILIES = (command for command in APPENDED if "model/lilies" in command)
+TEACH, EXPORT_TAUGHT = (command for command in APPENDED if "blossoms" in command)
 COURSE_SET = next(command for command in APPENDED if "catvnoncat --h5" in command)
-NEEDS = {EXPORT: TRAIN, EVALUATE: EXPORT, EXPORT_FLOWERS: TRAIN_FLOWERS, EVALUATE_LILIES: EXPORT_LILIES}
+NEEDS = {
+    EXPORT: TRAIN,
+    EVALUATE: EXPORT,
+    EXPORT_FLOWERS: TRAIN_FLOWERS,
+    EVALUATE_LILIES: EXPORT_LILIES,
+    EXPORT_TAUGHT: TEACH,
+}
 """A command and the one that has to run before it."""
 
 WRK = "needs wrk: tests/benchmarks/test_clients.py runs what it is made of"
@@ -55,6 +64,8 @@ ELSEWHERE = {
     "--work build/refine --out model/strangers": "needs manifests, and takes an hour: tests/training/test_refine_whole.py runs it",
     f"{PYTHON} -m benchmarks.own_classes --data photos --manifests photos/manifest.csv photos/manifest2.csv "
     "--out benchmarks/own_classes.json": LONG,
+    f"{PYTHON} -m benchmarks.teach --data photos --manifests photos/manifest.csv photos/manifest2.csv "
+    "--out benchmarks/teach.json": LONG,
     f"{PYTHON} -m benchmarks.training --data photos/train --out benchmarks/training.json": LONG,
     f"{PYTHON} -m benchmarks.steps --before 8392e74 --out benchmarks/steps.json": "checks out another revision: " + LONG,
     f"{PYTHON} -m venv .peers/runtimes && .peers/runtimes/bin/pip install -r benchmarks/requirements/runtimes.txt": PEERS,

@@ -12,9 +12,9 @@ import numpy as np
 from app.errors import CatscopeError
 from app.inference.decode import decode
 from app.inference.tensor import to_pixels
+from app.teach import alike
 from training.config import CLASSES
-from training.data.splits import SPLITS, alike, assign, split_of
-from training.data.splits import fingerprint as looks
+from training.data.splits import SPLITS, assign, split_of
 from training.errors import TrainingError
 from training.progress import Progress
 
@@ -116,7 +116,7 @@ def load(
     rows = [row for row in rows if row.digest not in contested]
     groups = list(range(len(rows)))
     if len(rows) < NEAR_BELOW and rows:
-        groups = alike(np.stack([row.looks for row in rows]))
+        groups = alike.alike(np.stack([row.looks for row in rows]))
         labels_of: dict[int, set[int]] = {}
         for row, group in zip(rows, groups, strict=True):
             labels_of.setdefault(group, set()).add(row.label)
@@ -181,7 +181,7 @@ def _decoded(files: list[tuple[Path, int]], side: int, train_side: int) -> Itera
             digest = hashlib.sha256(data).hexdigest()
             size = train_side if split_of(digest) == "train" else side
             image = decode(data).image
-            return _Row(path, label, digest, to_pixels(image, size, size), looks(image))
+            return _Row(path, label, digest, to_pixels(image, size, size), alike.fingerprint(image))
         except (CatscopeError, OSError) as error:
             return _Row(path, label, "", np.empty(0), np.empty(0), problem=str(error))
 

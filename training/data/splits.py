@@ -5,9 +5,6 @@ their names. The lowest places are held out. Of a small class a twentieth would 
 held out gets a minimum of each class, the lowest places that are left.
 """
 
-import numpy as np
-from PIL import Image
-
 SPLITS = ("train", "validation", "calibration")
 HELD_OUT = 0.05
 """Share of the photos that goes to validation, and again to calibration."""
@@ -16,12 +13,6 @@ MINIMUM = 1 / 8
 """Share of a small class that goes to validation, and again to calibration, as long as these are at most MOST photos."""
 
 MOST = 20
-
-DETAIL = 16
-"""Rows and columns of a fingerprint."""
-
-ALIKE = 32
-"""Fingerprints that differ in at most so many of their 256 bits are of one photo, resized or compressed anew."""
 
 
 def place(digest: str) -> float:
@@ -55,30 +46,3 @@ def assign(digests: list[str], groups: list[int] | None = None) -> list[str]:
             chosen[group] = name
         left = left[max(own, minimum) :]
     return [chosen.get(group, "train") for group in groups]
-
-
-def fingerprint(image: Image.Image) -> np.ndarray:
-    """What a photo looks like, whatever its size and compression: (256,) bool, whether each cell is brighter than the next.
-
-    The difference hash of Krawetz ("Kind of like that", 2013).
-    """
-    small = image.convert("L").resize((DETAIL + 1, DETAIL), Image.Resampling.LANCZOS)
-    cells = np.asarray(small, np.int16)
-    return (cells[:, 1:] > cells[:, :-1]).ravel()
-
-
-def alike(fingerprints: np.ndarray) -> list[int]:
-    """For each photo the index of the first that it looks like, or its own: `fingerprints` (n, 256) bool.
-
-    A photo without any detail, such as one plain colour, looks like no other.
-    """
-    signs = fingerprints.astype(np.float32) * 2 - 1
-    groups = list(range(len(signs)))
-    ones = fingerprints.sum(axis=1)
-    detailed = (ones > ALIKE) & (ones < fingerprints.shape[1] - ALIKE)
-    for index in range(1, len(signs)):
-        differences = (fingerprints.shape[1] - signs[:index] @ signs[index]) / 2
-        earlier = np.flatnonzero((differences <= ALIKE) & detailed[:index])
-        if detailed[index] and len(earlier):
-            groups[index] = groups[earlier[0]]
-    return groups

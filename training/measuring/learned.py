@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from app.teach.figures import share
 from training.errors import Guessing
-from training.measuring.metrics import share
 
 
 def validated(right: int, labels: np.ndarray) -> dict[str, Any]:

@@ -1,34 +1,14 @@
 """Metrics of probabilities against the truth, each with its 95 % interval."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
 
-Z = 1.959964  # the normal distribution's 97.5th percentile: 95 % lie within
+from app.teach.figures import Figure, figure, share
+
 RESAMPLES = 1000
 BINS = 15
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured value with the ends of its 95 % interval and the number of photos it was measured on."""
-
-    value: float
-    low: float
-    high: float
-    count: int
-
-
-def share(successes: int, count: int) -> Figure | None:
-    """A fraction with its Wilson score interval (Wilson 1927); None when `count` is 0."""
-    if count == 0:
-        return None
-    p = successes / count
-    centre = (p + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z / (1 + Z**2 / count) * np.sqrt(p * (1 - p) / count + Z**2 / (4 * count**2))
-    return _figure(p, max(0.0, centre - half), min(1.0, centre + half), count)
 
 
 def calibration_error(cat: np.ndarray, is_cat: np.ndarray) -> float:
@@ -71,7 +51,7 @@ def bootstrap(measure: Callable[[np.ndarray, np.ndarray], float], cat: np.ndarra
             continue
         values.append(measure(cat[rows], is_cat[rows]))
     low, high = np.percentile(values, [2.5, 97.5])
-    return _figure(measure(cat, is_cat), float(low), float(high), len(cat))
+    return figure(measure(cat, is_cat), float(low), float(high), len(cat))
 
 
 def figures(cat: np.ndarray, is_cat: np.ndarray, unsure: tuple[float, float]) -> dict[str, Figure | None]:
@@ -161,8 +141,4 @@ def _resampled(measure: Callable[[np.ndarray], float], count: int) -> Figure:
     random = np.random.default_rng(0)
     values = [measure(random.integers(0, count, count)) for _ in range(RESAMPLES)]
     low, high = np.percentile(values, [2.5, 97.5])
-    return _figure(measure(np.arange(count)), float(low), float(high), count)
-
-
-def _figure(value: float, low: float, high: float, count: int) -> Figure:
-    return Figure(round(float(value), 4), round(float(low), 4), round(float(high), 4), count)
+    return figure(measure(np.arange(count)), float(low), float(high), count)

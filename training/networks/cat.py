@@ -72,10 +72,18 @@ SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
 """How much wider and deeper each EfficientNet-Lite is; the larger ones only teach, see `training.fitting.views`."""
 
 
-def build(training: bool = False, side: int = SIDE, scale: str = "lite0", rivals: int = 0, judges: int = 0) -> keras.Model:
+def build(
+    training: bool = False,
+    side: int = SIDE,
+    scale: str = "lite0",
+    rivals: int = 0,
+    judges: int = 0,
+    mean: bool = False,
+) -> keras.Model:
     """(n, side, side, 3) float32, 0..255 -> (n, 2) float32 probabilities of (cat, not_cat); `side` a multiple of 16.
 
-    With `judges`, as many classes of any kind: `evidence` scores each position for each class, and there are no rivals.
+    With `judges`, as many classes of any kind: `evidence` scores each position for each class, and there are no rivals. With
+    `mean`, the scores of the positions are averaged, as in the networks that the service teaches.
 
     With `training`, the outputs are `scores` (logits) and `evidence`, or `likeness` if there are `rivals`. The weights are
     random; `training.networks.pretrained` fills them.
@@ -92,7 +100,7 @@ def build(training: bool = False, side: int = SIDE, scale: str = "lite0", rivals
     x = likeness = layers.Conv2D(judges or 1, 1, name="likeness" if rivals else "evidence")(head)
     if rivals:
         x = layers.Add(name="evidence")([likeness, _doubt(head, rivals, training)])
-    x = LogMeanExpPooling2D(name="pooled")(x)
+    x = (layers.GlobalAveragePooling2D if mean else LogMeanExpPooling2D)(name="pooled")(x)
     x = layers.Dense(judges or 2, name="scores")(x)
     if training:
         return keras.Model(photo, [x, likeness], name="cat")

@@ -11,13 +11,13 @@ import numpy as np
 
 from app.errors import CatscopeError
 from app.inference.networks.engines import OnnxNetwork
+from app.teach.figures import Figure, share
 from training.config import CLASSES
 from training.errors import TrainingError
 from training.measuring import contracts, metrics, mistakes_page, plots
 from training.measuring.answers import Measured, measure
 from training.measuring.answers import pool as pooled_answers
 from training.measuring.disguises import DISGUISES
-from training.measuring.metrics import Figure, share
 from training.measuring.report import POOLED
 from training.outputs import replace
 

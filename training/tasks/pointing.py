@@ -13,10 +13,10 @@ from app.inference.decode import decode
 from app.inference.networks.contract import Contract
 from app.inference.networks.engines import OnnxNetwork
 from app.inference.tensor import to_tensor
+from app.teach.figures import share
 from training.data.dataset import photos
 from training.data.manifest import Photo
 from training.errors import TrainingError
-from training.measuring.metrics import share
 from training.progress import Progress
 
 SMALLEST, LARGEST = 0.3, 0.6

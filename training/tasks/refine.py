@@ -12,12 +12,14 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
+from app.teach import calibrate
+from app.teach.figures import share
 from training.config import CLASSES, Recipe, Refinement
 from training.data import manifest
 from training.data.dataset import Split
 from training.data.manifest import Photo, is_held_out
 from training.errors import TrainingError
-from training.fitting import calibrate, checkpoint
+from training.fitting import checkpoint
 from training.fitting.bank import Bank, Composer, View, fill
 from training.fitting.bank_views import Blocks, Heads, log_odds
 from training.fitting.checkpoint import Checkpoints
@@ -27,7 +29,6 @@ from training.fitting.fold import fold
 from training.fitting.frozen import trainable_part
 from training.fitting.views import Views
 from training.measuring import learning_curves
-from training.measuring.metrics import share
 from training.networks import cat, pretrained
 
 SIDE = 384

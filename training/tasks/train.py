@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from app.teach import calibrate
 from training.config import Recipe
 from training.data import dataset
-from training.fitting import calibrate, checkpoint
+from training.fitting import checkpoint
 from training.fitting.checkpoint import Checkpoints
 from training.fitting.devices import Devices
 from training.fitting.fit import UNDECAYED, averaged, blend, compile_for, deterministic, fit, predict_scores
@@ -139,5 +140,7 @@ def _calibrated(
         if recipe.offset:
             scores = scores + np.array([recipe.offset, -recipe.offset]) / 2
         temperature, band = calibrate.calibrated(scores, labels, recipe.decided, recipe.most_unsure)
+        if few := calibrate.warning(len(labels), band):
+            print(few, flush=True)
         shipped = fold(trained, temperature, recipe.offset / temperature, plain)
     return shipped, temperature, {"temperature": round(temperature, 4), "count": len(scores), "band": asdict(band)}

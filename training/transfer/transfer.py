@@ -15,10 +15,11 @@ import keras
 import numpy as np
 from scipy.special import log_softmax
 
+from app.teach import calibrate
 from training.config import Recipe
 from training.data import dataset
 from training.errors import TrainingError
-from training.fitting import calibrate, checkpoint
+from training.fitting import checkpoint
 from training.fitting.fit import deterministic
 from training.fitting.frozen import CHUNK, frozen, in_chunks
 from training.measuring import learned
@@ -66,6 +67,8 @@ def transfer(recipe: Recipe, data: Path, out: Path) -> dict[str, Any]:
         calibration = (fitted.scores(seen["calibration"]), splits["calibration"].labels)
         how = "validation split"
     temperature, band = calibrate.calibrated(*calibration, recipe.decided, recipe.most_unsure)
+    if few := calibrate.warning(len(calibration[1]), band):
+        print(few, flush=True)
     right = int((validation[0].argmax(axis=1) == validation[1]).sum())
     history: dict[str, Any] = {
         "network": recipe.network,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from training.fitting.calibrate import BOUNDS, DOUBTFUL, FEW, Band, cautious, temperature, unsure_band
+from app.teach.calibrate import BOUNDS, DOUBTFUL, FEW, Band, cautious, temperature, unsure_band
 
 
 def synthetic(hotter: float, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

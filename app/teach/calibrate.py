@@ -1,10 +1,9 @@
 """Scores on photos that training never saw come in; the temperature and the `unsure` band go out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 FEW = 100
 """From fewer photos than so many, probabilities cannot be calibrated; the temperature then stays near 1."""
@@ -48,15 +47,46 @@ def temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     weight = 1 / (2 * SPREAD**2 * photos) if photos < ENOUGH else 0.0
 
     def loss(log_t: float) -> float:
-        log_likelihood = log_softmax(scores / np.exp(log_t), axis=1)[np.arange(photos), labels].mean()
-        return float(weight * log_t**2 - log_likelihood)
+        return float(weight * log_t**2) + log_loss(scores / np.exp(log_t), labels)
 
-    low, high = np.log(BOUNDS)
-    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+    return float(np.exp(_lowest(loss, *np.log(BOUNDS))))
+
+
+def log_loss(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The mean of minus the logarithm of the right class's probability, for (n, classes) logits and (n,) class indices."""
+    return float((log_of_sum(scores) - scores[np.arange(len(labels)), labels]).mean())
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """(n, classes) logits -> (n, classes) probabilities, 0..1."""
+    return np.asarray(np.exp(scores - log_of_sum(scores)[:, None]))
+
+
+def log_of_sum(scores: np.ndarray) -> np.ndarray:
+    """(n, classes) logits -> (n,) the logarithms of the sums of their exponentials."""
+    largest = scores.max(axis=1)
+    return np.asarray(largest + np.log(np.exp(scores - largest[:, None]).sum(axis=1)))
+
+
+def _lowest(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one valley is lowest, to a millionth of the range: golden-section search (Kiefer 1953)."""
+    golden = (5**0.5 - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = function(left), function(right)
+    for _ in range(30):
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = function(right)
+    return (low + high) / 2
 
 
 def calibrated(scores: np.ndarray, labels: np.ndarray, decided: float, most_unsure: float) -> tuple[float, Band]:
-    """The temperature and the `unsure` band, for two classes or more; says so where there are only FEW photos.
+    """The temperature and the `unsure` band, for two classes or more.
 
     Args:
         scores: (n, classes) logits.
@@ -65,19 +95,23 @@ def calibrated(scores: np.ndarray, labels: np.ndarray, decided: float, most_unsu
         most_unsure: the largest fraction of photos that may be left unsure.
     """
     divisor = temperature(scores, labels)
-    probabilities = softmax(scores / divisor, axis=1)
+    probabilities = softmax(scores / divisor)
     if scores.shape[1] == 2:
         band = unsure_band(probabilities[:, 0], labels == 0, decided, most_unsure)
     else:
         band = unsure_below(probabilities, labels, decided, most_unsure)
     band = cautious(band, probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
-    if len(labels) < FEW:
-        print(
-            f"{len(labels)} photos are too few to calibrate on, {FEW} would do: take probabilities with care; up to "
-            f"{band.high:.2f} of the likeliest class the network is unsure",
-            flush=True,
-        )
     return divisor, band
+
+
+def warning(photos: int, band: Band) -> str:
+    """What to say where there were only FEW photos to calibrate on; nothing where there were enough."""
+    if photos >= FEW:
+        return ""
+    return (
+        f"{photos} photos are too few to calibrate on, {FEW} would do: take probabilities with care; up to "
+        f"{band.high:.2f} of the likeliest class the network is unsure"
+    )
 
 
 def cautious(band: Band, confidence: np.ndarray, right: np.ndarray) -> Band:

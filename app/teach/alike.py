@@ -1,0 +1,37 @@
+"""Photos come in; which of them look alike goes out."""
+
+import numpy as np
+from PIL import Image
+
+DETAIL = 16
+"""Rows and columns of a fingerprint."""
+
+ALIKE = 32
+"""Fingerprints that differ in at most so many of their 256 bits are of one photo, resized or compressed anew."""
+
+
+def fingerprint(image: Image.Image) -> np.ndarray:
+    """What a photo looks like, whatever its size and compression: (256,) bool, whether each cell is brighter than the next.
+
+    The difference hash of Krawetz ("Kind of like that", 2013).
+    """
+    small = image.convert("L").resize((DETAIL + 1, DETAIL), Image.Resampling.LANCZOS)
+    cells = np.asarray(small, np.int16)
+    return (cells[:, 1:] > cells[:, :-1]).ravel()
+
+
+def alike(fingerprints: np.ndarray) -> list[int]:
+    """For each photo the index of the first that it looks like, or its own: `fingerprints` (n, 256) bool.
+
+    A photo without any detail, such as one plain colour, looks like no other.
+    """
+    signs = fingerprints.astype(np.float32) * 2 - 1
+    groups = list(range(len(signs)))
+    ones = fingerprints.sum(axis=1)
+    detailed = (ones > ALIKE) & (ones < fingerprints.shape[1] - ALIKE)
+    for index in range(1, len(signs)):
+        differences = (fingerprints.shape[1] - signs[:index] @ signs[index]) / 2
+        earlier = np.flatnonzero((differences <= ALIKE) & detailed[:index])
+        if detailed[index] and len(earlier):
+            groups[index] = groups[earlier[0]]
+    return groups

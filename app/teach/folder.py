@@ -1,0 +1,175 @@
+"""What was taught comes in; the folder of a network that can be served goes out."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.errors import NetworkError
+from app.inference.networks.contract import AXES, Contract, Stage, plain
+from app.inference.networks.onnx.other_classes import LAST, with_classes
+from app.teach.teach import Taught
+
+VERSION = "1.0.0"
+
+
+def check_start(contract: Contract) -> None:
+    """Raise NetworkError unless other classes can be taught to this network."""
+    names = [stage.name for stage in contract.stages]
+    if not {LAST, "evidence", "pooled", "scores", "probabilities"} <= set(names):
+        raise NetworkError(f"teaching starts from the network cat; {contract.network} has no stages {LAST} and evidence")
+
+
+def write(taught: Taught, start: Contract, folder: Path, version: str = VERSION) -> None:
+    """Write the network that begins as `start` does: model.onnx, contract.json, metrics.json and history.json.
+
+    The folder appears whole or not at all. Raises NetworkError if there is something already, or if it cannot be written.
+    """
+    check_free(folder)
+    stages, inner = _before(start)
+    model = with_classes(start.verified("model.onnx").read_bytes(), weights(taught), _shape(taught, stages[-1]))
+    digest = hashlib.sha256(model).hexdigest()
+    classes, channels = len(taught.classes), stages[-1].shape[-1]
+    new = _judging(classes, channels, _shape(taught, stages[-1]))
+    begun = {"network": start.network, "version": start.version, "sha256": start.files["model.onnx"]}
+    contract = {
+        "network": folder.name,
+        "architecture": "cat",
+        "version": version,
+        "classes": taught.classes,
+        "input": {"name": "image", "shape": start.input_shape, "range": [0, 255], "resize": "stretch"},
+        "axes": AXES,
+        "unsure": {"low": taught.band.low, "high": taught.band.high},
+        "parameters": sum(stage.parameters for stage in (*stages, *inner, *new)),
+        "started_from": begun,
+        "files": {"model.onnx": digest},
+        "stages": [plain(stage) for stage in (*stages, *new)],
+        "inner": [plain(layer) for layer in inner],
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".teaching-", dir=folder.parent))
+        try:
+            part.chmod(0o755)
+            (part / "model.onnx").write_bytes(model)
+            for name, record in (
+                ("contract", contract),
+                ("metrics", _metrics(taught, folder.name, version, digest)),
+                ("history", _history(taught, version, begun)),
+            ):
+                (part / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            os.rename(part, folder)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise NetworkError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def check_free(folder: Path) -> None:
+    """Raise NetworkError if there is something in the folder already."""
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise NetworkError(f"{folder} holds something already; choose another name, or delete it first")
+
+
+def weights(taught: Taught) -> dict[str, np.ndarray]:
+    """What differs from the network that it started from, float32, as `with_classes` takes it. The temperature divides the
+    scores.
+    """
+    kernel, bias = taught.judges.kernel.astype(np.float32), taught.judges.bias.astype(np.float32)
+    return {
+        "evidence/kernel": np.ascontiguousarray(kernel.T)[:, :, None, None],
+        "evidence/bias": bias,
+        "scores/kernel": (np.eye(len(bias)) / taught.temperature).astype(np.float32),
+        "scores/bias": np.zeros(len(bias), np.float32),
+    }
+
+
+def _shape(taught: Taught, last: Stage) -> tuple[int, int, int]:
+    """Of `evidence`: (classes, height, width)."""
+    return len(taught.classes), last.shape[0], last.shape[1]
+
+
+def _before(start: Contract) -> tuple[list[Stage], list[Stage]]:
+    """The stages and the layers inside them that LAST is computed from, itself included, in their order."""
+    needed, found = [LAST], set()
+    while needed:
+        name = needed.pop()
+        if name not in found and (stage := start.stage(name)):
+            found.add(name)
+            needed += stage.inputs
+    return [stage for stage in start.stages if stage.name in found], [layer for layer in start.inner if layer.name in found]
+
+
+def _judging(classes: int, channels: int, shape: tuple[int, int, int]) -> list[Stage]:
+    """The stages behind LAST."""
+    _, height, width = shape
+    return [
+        Stage(
+            name="evidence",
+            kind="convolution",
+            shape=(height, width, classes),
+            inputs=(LAST,),
+            parameters=(channels + 1) * classes,
+            kernel=(1, 1),
+            stride=(1, 1),
+            padding="valid",
+        ),
+        Stage("pooled", "pooling", (classes,), ("evidence",), 0, operation="average"),
+        Stage("scores", "dense", (classes,), ("pooled",), (classes + 1) * classes),
+        Stage("probabilities", "probabilities", (classes,), ("scores",), 0),
+    ]
+
+
+def _metrics(taught: Taught, name: str, version: str, digest: str) -> dict[str, Any]:
+    return {
+        "network": name,
+        "version": version,
+        "sha256": digest,
+        "sets": {},
+        "cross_validation": {
+            "folds": taught.folds,
+            "photos": len(taught.photos),
+            "alike": taught.alike,
+            "accuracy": asdict(taught.accuracy),
+            "recall": {label: asdict(figure) for label, figure in taught.recall.items()},
+            "confusion": taught.confusion,
+            "decided_accuracy": taught.band.decided_accuracy,
+            "unsure": taught.band.unsure,
+            "mistakes": [asdict(mistake) for mistake in taught.mistakes],
+            "warnings": taught.warnings,
+        },
+    }
+
+
+def _history(taught: Taught, version: str, begun: dict[str, str]) -> dict[str, Any]:
+    digests = "".join(photo.sha256 for photo in taught.photos)
+    return {
+        "network": "cat",
+        "version": version,
+        "classes": taught.classes,
+        "started_from": begun,
+        "penalty": taught.penalty,
+        "photos": {label: sum(row) for label, row in zip(taught.classes, taught.confusion, strict=True)}
+        | {"skipped": len(taught.skipped)},
+        "photos_sha256": hashlib.sha256(digests.encode()).hexdigest(),
+        "calibration": {
+            "temperature": round(taught.temperature, 4),
+            "count": len(taught.photos),
+            "band": asdict(taught.band),
+        },
+        "validation": {
+            "how": f"{taught.folds}-fold cross-validation",
+            "photos": len(taught.photos),
+            "accuracy": taught.accuracy.value,
+            "low": taught.accuracy.low,
+            "high": taught.accuracy.high,
+        },
+        "epochs": [],
+    }

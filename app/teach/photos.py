@@ -1,0 +1,118 @@
+"""The files of photos come in, class by class; what a network sees in each goes out."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.errors import InvalidRequest, RequestError
+from app.inference.decode import decode
+from app.inference.networks.engines import Network
+from app.inference.networks.onnx.other_classes import LAST
+from app.inference.tensor import to_tensor
+from app.teach.alike import fingerprint
+
+FEWEST_CLASSES, MOST_CLASSES = 2, 20
+FEWEST, ENOUGH, MOST = 5, 20, 1000
+"""Photos of a class: so many are needed, from so many on they prove something, and more are refused."""
+
+MOST_TOGETHER = 5000
+"""Photos of all classes; more would take minutes, and gigabytes."""
+
+LONGEST_NAME = 60
+"""Characters of a class's name."""
+
+UNSURE = "unsure"
+"""A verdict, and so no name of a class."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A photo's file: its `name`, for people, and `read`, which returns its bytes or raises OSError or RequestError."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo as the network saw it.
+
+    `means` are (2, channels) float32: the mean over all positions of the stage LAST, of the photo and of its mirror image;
+    `looks` is its fingerprint, (256,) bool.
+    """
+
+    name: str
+    label: int
+    sha256: str
+    looks: np.ndarray
+    means: np.ndarray
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A photo that is not used, and why, as a sentence."""
+
+    name: str
+    why: str
+
+
+def check(classes: Mapping[str, Sequence[File]]) -> None:
+    """Raise InvalidRequest for too few or too many classes or photos of one, and for a name that cannot be a class's."""
+    if not FEWEST_CLASSES <= len(classes) <= MOST_CLASSES:
+        raise InvalidRequest(
+            f"There are {len(classes)} classes ({_listed(classes)}); from {FEWEST_CLASSES} to {MOST_CLASSES} can be taught."
+        )
+    seen: dict[str, str] = {}
+    for name, files in classes.items():
+        plain = name.strip().casefold()
+        if not plain or len(name) > LONGEST_NAME or not name.isprintable() or plain == UNSURE:
+            raise InvalidRequest(
+                f"{name[:80]!r} cannot be a class's name, which has 1 to {LONGEST_NAME} printable characters and is "
+                f"not {UNSURE}."
+            )
+        if plain in seen:
+            raise InvalidRequest(f"The classes {seen[plain]!r} and {name!r} have one name.")
+        seen[plain] = name
+        if not FEWEST <= len(files) <= MOST:
+            raise InvalidRequest(f"Class {name} has {len(files)} photos; from {FEWEST} to {MOST} of each are needed.")
+    if (together := sum(map(len, classes.values()))) > MOST_TOGETHER:
+        raise InvalidRequest(f"There are {together} photos; at most {MOST_TOGETHER} can be taught at once.")
+
+
+def look(classes: Mapping[str, Sequence[File]], network: Network, max_pixels: int, threads: int) -> Iterator[Seen | Skipped]:
+    """Each photo in turn, as the network sees it; photos that cannot be read are skipped."""
+
+    def one(label: int, file: File) -> Seen | Skipped:
+        try:
+            data = file.read()
+            return see(data, file.name, label, network, max_pixels)
+        except RequestError as error:
+            return Skipped(file.name, str(error))
+        except OSError as error:
+            return Skipped(file.name, f"The file cannot be read: {error.strerror or error}.")
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="catscope-teach")
+    try:
+        tasks = [pool.submit(one, label, file) for label, files in enumerate(classes.values()) for file in files]
+        for task in tasks:
+            yield task.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def see(data: bytes, name: str, label: int, network: Network, max_pixels: int) -> Seen:
+    """A photo's bytes, and its mirror image, as the network sees them. Raises what `decode` raises."""
+    height, width, _ = network.contract.input_shape
+    image = decode(data, max_pixels, max(height, width)).image
+    tensor = to_tensor(image, height, width)
+    both = (tensor, np.ascontiguousarray(tensor[:, :, ::-1]))
+    means = np.stack([network.run(view, [LAST]).stages[LAST].mean(axis=(0, 1), dtype=np.float32) for view in both])
+    return Seen(name, label, hashlib.sha256(data).hexdigest(), fingerprint(image), means)
+
+
+def _listed(names: Mapping[str, object]) -> str:
+    shown = [name[:LONGEST_NAME] for name in names][: MOST_CLASSES + 1]
+    return ", ".join(shown) or "none"

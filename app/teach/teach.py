@@ -1,0 +1,140 @@
+"""Photos of some classes, as a network sees them, come in; the judges of these classes, and how good they are, go out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from app.errors import InvalidRequest
+from app.teach import calibrate, judges
+from app.teach.alike import alike
+from app.teach.calibrate import Band
+from app.teach.figures import Figure, share
+from app.teach.judges import Judges
+from app.teach.photos import ENOUGH, FEWEST, Seen, Skipped
+
+DECIDED, MOST_UNSURE = 0.995, 0.06
+"""The aims of the `unsure` band: as for the network `cat`."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A photo that was answered wrongly by judges that had not seen it. `probability` is that of the class they `said`."""
+
+    name: str
+    shows: str
+    said: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Judges of classes, with what is known about them.
+
+    The figures are those of cross-validation: each photo answered by judges that were fitted without it and without those
+    that look like it. `accuracy` is of all photos, `recall` of each class; `confusion` has a row for each class that photos
+    show and a column for each that was said. `warnings` are sentences for the person who taught.
+    """
+
+    classes: tuple[str, ...]
+    judges: Judges
+    penalty: float
+    temperature: float
+    band: Band
+    photos: tuple[Seen, ...]
+    skipped: tuple[Skipped, ...]
+    folds: int
+    alike: int
+    accuracy: Figure
+    recall: dict[str, Figure]
+    confusion: list[list[int]]
+    mistakes: tuple[Mistake, ...]
+    warnings: tuple[str, ...]
+
+
+def teach(classes: Sequence[str], looked_at: Sequence[Seen | Skipped]) -> Taught:
+    """Judges of the classes, fitted to all photos. The same photos give the same judges, whatever their order and names.
+
+    Raises InvalidRequest when too few usable photos of a class are left.
+    """
+    photos, skipped = _usable(looked_at)
+    counts = Counter(photo.label for photo in photos)
+    for label, name in enumerate(classes):
+        if counts[label] < FEWEST:
+            why = f" {skipped[0].name}: {skipped[0].why}" if skipped else ""
+            raise InvalidRequest(f"Of class {name}, {counts[label]} photos can be used; at least {FEWEST} are needed.{why}")
+    labels = np.array([photo.label for photo in photos])
+    means = np.stack([photo.means for photo in photos])
+    groups = alike(np.stack([photo.looks for photo in photos]))
+    folds = judges.folded(labels, groups)
+    if len(folds) < 2:
+        raise InvalidRequest("The photos of a class all look alike; at least two different ones are needed.")
+    penalty = judges.best_penalty(means, labels, folds, len(classes))
+    scores = judges.unseen(means, labels, folds, len(classes), penalty)
+    temperature, band = calibrate.calibrated(scores, labels, DECIDED, MOST_UNSURE)
+    probabilities = calibrate.softmax(scores / temperature)
+    said = probabilities.argmax(axis=1)
+    confusion = np.zeros((len(classes), len(classes)), int)
+    np.add.at(confusion, (labels, said), 1)
+    right = said == labels
+    mistakes = [
+        Mistake(photos[row].name, classes[labels[row]], classes[said[row]], round(float(probabilities[row].max()), 4))
+        for row in sorted(np.flatnonzero(~right), key=lambda row: -probabilities[row].max())
+    ]
+    accuracy = share(int(right.sum()), len(right))
+    recall = {name: share(int(confusion[row, row]), int(confusion[row].sum())) for row, name in enumerate(classes)}
+    assert accuracy  # there are photos
+    return Taught(
+        classes=tuple(classes),
+        judges=judges.fit(means, labels, len(classes), penalty),
+        penalty=penalty,
+        temperature=temperature,
+        band=band,
+        photos=tuple(photos),
+        skipped=tuple(skipped),
+        folds=len(folds),
+        alike=len(groups) - len(set(groups)),
+        accuracy=accuracy,
+        recall={name: figure for name, figure in recall.items() if figure},
+        confusion=confusion.tolist(),
+        mistakes=tuple(mistakes),
+        warnings=tuple(_warnings(classes, counts, confusion, band)),
+    )
+
+
+def _usable(looked_at: Sequence[Seen | Skipped]) -> tuple[list[Seen], list[Skipped]]:
+    """The photos to learn from, in the order of their digests, and the others. A file that comes twice counts once; one that
+    comes in two classes shows neither for certain.
+    """
+    skipped = [photo for photo in looked_at if isinstance(photo, Skipped)]
+    by_digest: dict[str, list[Seen]] = {}
+    for photo in looked_at:
+        if isinstance(photo, Seen):
+            by_digest.setdefault(photo.sha256, []).append(photo)
+    used = []
+    for _, copies in sorted(by_digest.items()):
+        first, *others = copies
+        if any(copy.label != first.label for copy in others):
+            skipped += [Skipped(copy.name, "The same file is in another class, too; neither is used.") for copy in copies]
+        else:
+            used.append(first)
+            skipped += [Skipped(copy.name, f"It is the same file as {first.name}.") for copy in others]
+    return used, skipped
+
+
+def _warnings(classes: Sequence[str], counts: Counter[int], confusion: np.ndarray, band: Band) -> list[str]:
+    said = []
+    for label, name in enumerate(classes):
+        if counts[label] < ENOUGH:
+            said.append(f"{counts[label]} photos of {name} prove little; {ENOUGH} would do.")
+    for first, second in combinations(range(len(classes)), 2):
+        right = confusion[first, first] + confusion[second, second]
+        between = right + confusion[first, second] + confusion[second, first]
+        figure = share(int(right), int(between))
+        if figure is None or figure.low <= 0.5:
+            said.append(f"{classes[first]} cannot be told from {classes[second]} on these photos.")
+    if few := calibrate.warning(int(confusion.sum()), band):
+        said.append(f"{few[0].upper()}{few[1:]}.")
+    return said
