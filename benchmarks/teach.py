@@ -127,10 +127,12 @@ def measure(
     taught = teach(tuple(classes), looked_at)
     seconds = time.perf_counter() - started
     left = [(file, label) for file, label in (*learn, *held_out) if file not in seen]
-    for (file, _), photo in zip(left, looked(classes, left, network), strict=True):
-        assert isinstance(photo, Seen), photo
-        pixels = to_tensor(decode(file.read_bytes()).image, SIDE, SIDE)
-        seen[file] = photo, np.asarray(imagenet(pixels, training=False))[0]
+    if left:
+        pixels = np.concatenate([to_tensor(decode(file.read_bytes()).image, SIDE, SIDE) for file, _ in left])
+        frozen = imagenet.predict(pixels, batch_size=16, verbose=0)
+        for (file, _), photo, features in zip(left, looked(classes, left, network), frozen, strict=True):
+            assert isinstance(photo, Seen), photo
+            seen[file] = photo, features
     labels = np.array([label for _, label in held_out])
     features = np.stack([seen[file][0].means[0] for file, _ in held_out])
     rows = np.array([label for _, label in learn])
