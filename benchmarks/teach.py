@@ -2,7 +2,7 @@
 
     python -m benchmarks.teach --data photos --manifests manifest.csv manifest2.csv --out benchmarks/teach.json
 
-Tasks of five to ten classes, 5 and 20 photos a class, drawn anew for each of --draws, and measured on up to 30 other photos
+Tasks of five to nine classes, 5 and 20 photos a class, drawn anew for each of --draws, and measured on up to 30 other photos
 a class. Beside it, on the same photos: the nearest of the classes' centroids, by the same features; and a fully connected
 layer on the frozen features of ImageNet's EfficientNet-Lite0, as many products train a classifier of one's own.
 
