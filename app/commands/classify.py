@@ -102,9 +102,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if tally.folders and tally.photos:
         read = tally.photos - tally.failed
         streams.say(f"{read - tally.unexpected} of {read} photos are what their folders say")
-    if tally.passed_over:
-        formats = ", ".join(f"{count} {name}" for name, count in sorted(tally.passed_over.items()))
-        streams.say(f"passed over, because the format is not read: {formats}")
+    photos.say_passed_over(tally.passed_over)
     return tally.status
 
 

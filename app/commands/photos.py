@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.commands import streams
 from app.errors import TooLarge
 from app.inference.format_names import UNREAD_SUFFIXES
 
@@ -44,6 +45,13 @@ def walk(paths: list[str], passed_over: Counter[str] | None = None) -> Iterator[
             yield from _inside(path, Counter() if passed_over is None else passed_over)
         else:
             yield path
+
+
+def say_passed_over(formats: Counter[str]) -> None:
+    """Name the formats that `walk` has passed over, if any."""
+    if formats:
+        named = ", ".join(f"{count} {name}" for name, count in sorted(formats.items()))
+        streams.say(f"passed over, because the format is not read: {named}")
 
 
 def key(path: str) -> str:

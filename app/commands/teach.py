@@ -52,9 +52,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise ValueError(str(error)) from error
     folder.write(taught, network.contract, out)
     _report(taught, out, settings.model_dir, time.monotonic() - began)
-    if passed_over:
-        formats = ", ".join(f"{count} {name}" for name, count in sorted(passed_over.items()))
-        streams.say(f"passed over, because the format is not read: {formats}")
+    photos.say_passed_over(passed_over)
     return 0
 
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from app.errors import NetworkError
 from app.inference.networks.contract import AXES, Contract, Stage, plain
-from app.inference.networks.onnx.other_classes import LAST, with_classes
+from app.inference.networks.onnx.other_classes import LAST, before, with_classes
 from app.teach.teach import Taught
 
 VERSION = "1.0.0"
+"""Of every network that is taught: a name can be taught once."""
 
 
 def check_start(contract: Contract) -> None:
@@ -26,7 +27,7 @@ def check_start(contract: Contract) -> None:
         raise NetworkError(f"teaching starts from the network cat; {contract.network} has no stages {LAST} and evidence")
 
 
-def write(taught: Taught, start: Contract, folder: Path, version: str = VERSION) -> None:
+def write(taught: Taught, start: Contract, folder: Path) -> None:
     """Write the network that begins as `start` does: model.onnx, contract.json, metrics.json and history.json.
 
     The folder appears whole or not at all. Raises NetworkError if there is something already, or if it cannot be written.
@@ -41,7 +42,7 @@ def write(taught: Taught, start: Contract, folder: Path, version: str = VERSION)
     contract = {
         "network": folder.name,
         "architecture": "cat",
-        "version": version,
+        "version": VERSION,
         "classes": taught.classes,
         "input": {"name": "image", "shape": start.input_shape, "range": [0, 255], "resize": "stretch"},
         "axes": AXES,
@@ -60,8 +61,8 @@ def write(taught: Taught, start: Contract, folder: Path, version: str = VERSION)
             (part / "model.onnx").write_bytes(model)
             for name, record in (
                 ("contract", contract),
-                ("metrics", _metrics(taught, folder.name, version, digest)),
-                ("history", _history(taught, version, begun)),
+                ("metrics", _metrics(taught, folder.name, digest)),
+                ("history", _history(taught, begun)),
             ):
                 (part / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             os.rename(part, folder)
@@ -98,12 +99,7 @@ def _shape(taught: Taught, last: Stage) -> tuple[int, int, int]:
 
 def _before(start: Contract) -> tuple[list[Stage], list[Stage]]:
     """The stages and the layers inside them that LAST is computed from, itself included, in their order."""
-    needed, found = [LAST], set()
-    while needed:
-        name = needed.pop()
-        if name not in found and (stage := start.stage(name)):
-            found.add(name)
-            needed += stage.inputs
+    found = before(LAST, {stage.name: stage.inputs for stage in (*start.stages, *start.inner)})
     return [stage for stage in start.stages if stage.name in found], [layer for layer in start.inner if layer.name in found]
 
 
@@ -127,10 +123,10 @@ def _judging(classes: int, channels: int, shape: tuple[int, int, int]) -> list[S
     ]
 
 
-def _metrics(taught: Taught, name: str, version: str, digest: str) -> dict[str, Any]:
+def _metrics(taught: Taught, name: str, digest: str) -> dict[str, Any]:
     return {
         "network": name,
-        "version": version,
+        "version": VERSION,
         "sha256": digest,
         "sets": {},
         "cross_validation": {
@@ -148,11 +144,11 @@ def _metrics(taught: Taught, name: str, version: str, digest: str) -> dict[str, 
     }
 
 
-def _history(taught: Taught, version: str, begun: dict[str, str]) -> dict[str, Any]:
+def _history(taught: Taught, begun: dict[str, str]) -> dict[str, Any]:
     digests = "".join(photo.sha256 for photo in taught.photos)
     return {
         "network": "cat",
-        "version": version,
+        "version": VERSION,
         "classes": taught.classes,
         "started_from": begun,
         "penalty": taught.penalty,

@@ -84,7 +84,6 @@ def teach(classes: Sequence[str], looked_at: Sequence[Seen | Skipped]) -> Taught
         for row in sorted(np.flatnonzero(~right), key=lambda row: -probabilities[row].max())
     ]
     accuracy = share(int(right.sum()), len(right))
-    recall = {name: share(int(confusion[row, row]), int(confusion[row].sum())) for row, name in enumerate(classes)}
     assert accuracy  # there are photos
     return Taught(
         classes=tuple(classes),
@@ -97,7 +96,11 @@ def teach(classes: Sequence[str], looked_at: Sequence[Seen | Skipped]) -> Taught
         folds=len(folds),
         alike=len(groups) - len(set(groups)),
         accuracy=accuracy,
-        recall={name: figure for name, figure in recall.items() if figure},
+        recall={
+            name: figure
+            for row, name in enumerate(classes)
+            if (figure := share(int(confusion[row, row]), int(confusion[row].sum())))
+        },
         confusion=confusion.tolist(),
         mistakes=tuple(mistakes),
         warnings=tuple(_warnings(classes, counts, confusion, band)),

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from app.inference.networks.onnx import onnx_file
-from app.inference.networks.onnx.onnx_file import FLOAT, GRAPH, INITIALIZER, INPUT, NODE, OUTPUT, VALUE_INFO, fields
+from app.inference.networks.onnx.onnx_file import FLOAT, INITIALIZER, INPUT, NODE, OUTPUT, VALUE_INFO, fields
 from app.inference.networks.onnx.rewriting import (
     BOOL,
     NODE_INPUT,
     NODE_OUTPUT,
     Field,
     Model,
+    graph_of,
     message,
     node,
     renamed,
@@ -61,12 +62,11 @@ def rest(model: Model, start: str, shapes: Mapping[str, tuple[int, ...]]) -> tup
     `shapes` are those of all stages and of FIRST as the graph has them, without n, which is 1.
     """
     nodes, weights = [], set()
-    for number, graph in fields(memoryview(model)):
-        for inner, value in fields(message(graph)) if number == GRAPH else ():
-            if inner == NODE:
-                nodes.append((texts(value, NODE_INPUT), texts(value, NODE_OUTPUT)))
-            elif inner == INITIALIZER:
-                weights.add(text(value, onnx_file.NAME))
+    for number, value in graph_of(model):
+        if number == NODE:
+            nodes.append((texts(value, NODE_INPUT), texts(value, NODE_OUTPUT)))
+        elif number == INITIALIZER:
+            weights.add(text(value, onnx_file.NAME))
     reached, needed = {start}, {start: None}
     for read, made in nodes:  # in the order of the computation
         if not reached.isdisjoint(read):

@@ -1,17 +1,17 @@
 """The bytes of the network `cat` come in; those of a network for other classes, with the same convolutions, go out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from app.inference.networks.onnx import onnx_file
-from app.inference.networks.onnx.onnx_file import FLOAT, GRAPH, INITIALIZER, NODE, OUTPUT, fields
+from app.inference.networks.onnx.onnx_file import FLOAT, INITIALIZER, NODE, OUTPUT, fields
 from app.inference.networks.onnx.rewriting import (
     NODE_INPUT,
     NODE_OUTPUT,
     Field,
     Model,
-    message,
+    graph_of,
     node,
     renamed,
     rewritten,
@@ -36,7 +36,8 @@ def with_classes(model: Model, weights: Mapping[str, np.ndarray], shape: tuple[i
             (classes, classes) and `scores/bias` (classes,).
         shape: of `evidence`, (classes, height, width).
     """
-    kept = {*_before(model), "evidence", *_BEHIND}
+    nodes = {text(value, NODE_OUTPUT): texts(value, NODE_INPUT) for number, value in graph_of(model) if number == NODE}
+    kept = {*before(LAST, nodes), "evidence", *_BEHIND}
     outputs = {"evidence": shape} | dict.fromkeys(_BEHIND, shape[:1])
 
     def judged(graph: memoryview) -> Iterator[Field]:
@@ -68,16 +69,11 @@ def with_classes(model: Model, weights: Mapping[str, np.ndarray], shape: tuple[i
     return rewritten(model, judged)
 
 
-def _before(model: Model) -> set[str]:
-    """The nodes that LAST is computed from, and itself."""
-    makers: dict[str, list[str]] = {}
-    for number, graph in fields(memoryview(model)):
-        for inner, value in fields(message(graph)) if number == GRAPH else ():
-            if inner == NODE:
-                makers[text(value, NODE_OUTPUT)] = texts(value, NODE_INPUT)
-    needed, found = [LAST], set()
-    while needed:
-        if (name := needed.pop()) in makers and name not in found:
-            found.add(name)
-            needed += makers[name]
+def before(name: str, inputs: Mapping[str, Sequence[str]]) -> set[str]:
+    """What `name` is computed from, and itself; `inputs` has for each node or stage what it reads."""
+    left, found = [name], set()
+    while left:
+        if (reached := left.pop()) in inputs and reached not in found:
+            found.add(reached)
+            left += inputs[reached]
     return found

@@ -4,7 +4,7 @@ Beside it, the messages that such functions read and write: nodes, tensors and t
 """
 
 import mmap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -30,6 +30,13 @@ def rewritten(model: Model, rewrite: Callable[[memoryview], Iterable[Field]]) ->
         else:
             parts += encoded(number, value)
     return b"".join(parts)
+
+
+def graph_of(model: Model) -> Iterator[tuple[int, int | memoryview]]:
+    """The fields of the model's graph."""
+    for number, value in fields(memoryview(model)):
+        if number == GRAPH:
+            yield from fields(message(value))
 
 
 def encoded(number: int, value: int | Bytes) -> list[Bytes]:
