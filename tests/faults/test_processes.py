@@ -225,10 +225,11 @@ def test_metrics_of_every_process_are_the_sum_over_all(model_dir, cat_photo):
 
     with serving(*COMMAND, model_dir=model_dir, processes=2) as (process, url):
         first, second = each_is_ready(process, url)
-        for pid, count in ((first, 3), (second, 4)):
+        for pid, count, counted in ((first, 3, 3), (second, 4, 7)):
             with alone(pid, process.pid):
                 for _ in range(count):
                     assert httpx2.post(f"{url}/predict", files={"file": cat_photo}).status_code == 200
+                wait_until(lambda: answered() == counted, "the last is counted, which is after its answer")  # noqa: B023
         for pid in (first, second):
             with alone(pid, process.pid):
                 assert answered() == 7
