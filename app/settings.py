@@ -76,6 +76,19 @@ class Settings:
         "path below which a proxy serves it, such as /cats, unless the proxy sends X-Forwarded-Prefix; empty: /",
         path=True,
     )
+    store: Path = _setting(
+        Path(), "folder for what people teach, and for their corrections; empty: nothing can be taught or corrected over HTTP"
+    )
+    keep: str = _setting(
+        "nothing",
+        "photos that the store keeps: nothing, corrections, or unsure (corrections, and photos whose verdict was unsure)",
+        choices=("nothing", "corrections", "unsure"),
+    )
+    keep_days: int = _setting(90, "days until kept photos are deleted; 0: never", minimum=0)
+    keep_photos: str = _setting("", "where they are kept, a URL such as s3://bucket/folder; empty: a folder of the store")
+    keep_database: str = _setting(
+        "", "where all else about them is kept, postgresql://...; empty: a SQLite file in the store"
+    )
     log_format: str = _setting("text", "text, or json: one object per line", choices=("text", "json"))
     log_level: str = _setting("info", "debug, info, warning or error", choices=("debug", "info", "warning", "error"))
 
