@@ -11,6 +11,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What people teach lies here; CATSCOPE_STORE= switches that off.
+serve: export CATSCOPE_STORE ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/catscope
 serve: $(VENV)/.serve  ## serve the shipped networks on port 8000
 	$(RUN) -m app
 

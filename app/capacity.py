@@ -101,6 +101,11 @@ def cores() -> int:
         return usable
 
 
+def is_streamed(method: str, path: str) -> bool:
+    """Whether a request's body goes to disk as it arrives, whatever path a proxy serves the application at."""
+    return method == "POST" and path.endswith("/teach")
+
+
 class UploadBudget:
     """Bytes of request bodies in memory, of all requests that arrive, wait or run; at most `max_bytes`."""
 

@@ -15,6 +15,7 @@
     │   ├── RateLimited        429   too many requests from one client; carries `retry_after`
     │   ├── HeadTooLarge       431   a request's first line and headers that are too long
     │   ├── Overloaded         503   not ready, or too many requests waiting; carries `retry_after`
+    │   ├── StoreUnavailable   503   what people teach or correct cannot be kept now: the store is full or out of reach
     │   ├── DeadlineExceeded   504   waited longer than the deadline setting
     │   └── Unforeseen         500   a bug in Catscope, never the client's fault
     └── NetworkError                 a folder under model/ cannot be served; stops the start, or the reload
@@ -136,6 +137,14 @@ class Overloaded(RequestError):
         super().__init__(detail)
         self.retry_after = retry_after
         self.ready = ready
+
+
+class StoreUnavailable(RequestError):
+    """The store of what people teach and correct is full, read-only or out of reach; nothing was kept."""
+
+    status = 503
+    title = "The store cannot be used now"
+    retry_after = 30
 
 
 class DeadlineExceeded(RequestError):

@@ -16,6 +16,7 @@ from app.middleware.admission import OPEN_PATHS, Admission
 from app.middleware.head import Head
 from app.middleware.request_log import RequestLog
 from app.routes import batch, classify, docs, explain, health, metrics, models, open_inference, page, predict
+from app.routes.own import teach
 from app.schemas import shared
 from app.service import Service
 from app.settings import Settings, tracing_is_wanted
@@ -36,8 +37,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(_load(service))
+        await asyncio.to_thread(service.open_store)
+        watching = asyncio.create_task(service.watch_store())
         yield
         loading.cancel()
+        watching.cancel()
+        if service.jobs:
+            await asyncio.to_thread(service.jobs.close)
         service.workers.close()
         if hasattr(app.state, "tracing"):
             await asyncio.to_thread(app.state.tracing.shutdown)  # sends the spans that are still queued
@@ -52,15 +58,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(service.settings.cors_origins),
-            allow_methods=["GET", "POST"],
+            allow_methods=["DELETE", "GET", "POST"],
             allow_headers=["*"],
-            expose_headers=[ID, "Retry-After", "X-Edits", "X-Probabilities", "X-Probability-Cat"],
+            expose_headers=[ID, "Location", "Retry-After", "X-Edits", "X-Probabilities", "X-Probability-Cat"],
         )
     app.add_middleware(RequestLog)
     if tracing_is_wanted():
         tracing.install(app)
     problems.register(app)
-    for family in (predict, batch, classify, explain, models, open_inference, health, metrics, docs, page):
+    for family in (predict, batch, classify, explain, models, teach, open_inference, health, metrics, docs, page):
         app.include_router(family.router)
     docs.mount_assets(app)
     page.mount_assets(app)

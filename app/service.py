@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from app.capacity import UploadBudget, Workers, cores
-from app.errors import NetworkError, NotFound, Overloaded
+from app.errors import NetworkError, NotFound, Overloaded, StoreUnavailable
 from app.inference import decode
 from app.inference.networks import versions
 from app.inference.networks.engines import Network
 from app.inference.networks.load import load_all
 from app.inference.networks.runtime import release_memory
 from app.middleware.api_keys import ApiKeys
-from app.settings import Settings
+from app.settings import Settings, one_thread
+from app.teach.jobs import Jobs
 from app.telemetry import metrics
 
 log = logging.getLogger("catscope")
+
+
+WATCH_S = 1.0
+"""Between two looks at the networks in the store."""
 
 
 class Service:
@@ -40,10 +45,44 @@ class Service:
         self.versions: dict[str, dict[str, Network]] = {}
         self.records: Records = {}
         self.keys = ApiKeys(settings)
+        self.jobs: Jobs | None = None
+        self.no_store = "Nothing can be taught or corrected here: the setting CATSCOPE_STORE names no folder for it."
         self.failure = ""
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.stop: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM)
+
+    def open_store(self) -> None:
+        """Make the store's folders, if there is to be a store. Where that fails nothing can be taught; all else goes on."""
+        if self.settings.store == Path():
+            return
+        jobs = Jobs(self.settings.store, one_thread())
+        try:
+            jobs.prepare()
+        except (OSError, StoreUnavailable) as error:
+            self.no_store = f"Nothing can be taught or corrected here: CATSCOPE_STORE is {self.settings.store}, and {error}"
+            log.error("%s", self.no_store)
+        else:
+            self.jobs = jobs
+
+    async def watch_store(self) -> None:
+        """Reload whenever networks in the store have changed, whichever process or replica changed them. Does not return."""
+        if self.jobs is None:
+            return
+        served = await asyncio.to_thread(_state, self.jobs.networks)
+        while True:
+            await asyncio.sleep(WATCH_S)
+            found = await asyncio.to_thread(_state, self.jobs.networks)
+            if found != served and self.ready:
+                served = found
+                await self._reload_quietly()
+
+    def is_taught(self, network: Network) -> bool:
+        """Whether a network was taught here, and did not come with Catscope."""
+        name = network.contract.network
+        return (
+            self.jobs is not None and (self.jobs.networks / name).exists() and not (self.settings.model_dir / name).exists()
+        )
 
     @property
     def ready(self) -> bool:
@@ -68,7 +107,8 @@ class Service:
         self._serve(loaded, records)
 
     def _loaded(self) -> "tuple[Loaded, Records]":
-        catalogue = load_all(self.settings.model_dir, self.settings.engine, self.settings.pins)
+        before = {network.contract.folder: network for network in _every(self.versions)}
+        catalogue = load_all(self.settings.networks, self.settings.engine, self.settings.pins, loaded=before)
         for name in self.networks:  # a reload
             if name not in catalogue.networks and (self.settings.model_dir / name).is_dir():
                 raise NetworkError(f"{self.settings.model_dir / name} has lost its contract.json")
@@ -148,6 +188,15 @@ Records = dict[Path, dict[str, dict[str, Any] | None]]
 
 def _every(loaded: Loaded) -> list[Network]:
     return [network for by_version in loaded.values() for network in by_version.values()]
+
+
+def _state(folder: Path) -> list[tuple[str, int]]:
+    """Which networks and versions are in a folder, and when each last changed."""
+    try:
+        found = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if not path.name.startswith(".")]
+        return sorted((str(path), path.stat().st_mtime_ns) for path in found if path.is_dir())
+    except OSError:
+        return []
 
 
 def _record(path: Path) -> dict[str, Any] | None:

@@ -77,7 +77,11 @@ class Settings:
         path=True,
     )
     store: Path = _setting(
-        Path(), "folder for what people teach, and for their corrections; empty: nothing can be taught or corrected over HTTP"
+        Path(),
+        "folder for what people teach, and for their corrections; empty: nothing can be taught or corrected over HTTP",
+    )
+    max_teach_bytes: int = _setting(
+        512 * 1024 * 1024, "largest request body of POST /teach in bytes; it goes to the store, not into memory", minimum=1
     )
     keep: str = _setting(
         "nothing",
@@ -115,6 +119,11 @@ class Settings:
         return cls(**values)
 
     @property
+    def networks(self) -> tuple[Path, ...]:
+        """The folders that networks are served from: `model_dir` and, where there is a store, what was taught."""
+        return (self.model_dir, self.store / "networks") if self.store != Path() else (self.model_dir,)
+
+    @property
     def pins(self) -> dict[str, str]:
         """`versions` as a mapping, a network's name to its version."""
         return dict(pair.split("=", 1) for pair in self.versions)
@@ -140,6 +149,11 @@ def share_metrics() -> str:
 def metrics_are_shared() -> bool:
     """Whether several processes share their metrics."""
     return _SHARED_METRICS in os.environ
+
+
+def one_thread() -> dict[str, str]:
+    """The environment of a process that is to leave the other cores alone: NumPy's matrix products take all of them."""
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def tracing_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:

@@ -38,7 +38,7 @@ def measure(random: np.random.Generator) -> dict:
     """The differences of all units of all networks, as fractions of their largest terms and of their own values."""
     paths = [path for name in PHOTOS if (path := Path(skimage.data.__file__).parent / name).exists()]
     networks = {}
-    for versions in load_all(ROOT / "model", "onnx").networks.values():
+    for versions in load_all([ROOT / "model"], "onnx").networks.values():
         network = next(iter(versions.values()))
         contract = network.contract
         stages = [*contract.stages, *contract.inner]

@@ -118,8 +118,8 @@ def _answer(network: Network, arguments: argparse.Namespace, settings: Settings,
 
 def _network(arguments: argparse.Namespace, settings: Settings) -> Network:
     wanted = arguments.network or settings.network
-    name: str = wanted or versions.default("", versions.names(settings.model_dir))
-    networks = load_all(settings.model_dir, settings.engine, settings.pins, name)
+    name: str = wanted or versions.default("", versions.names(settings.networks))
+    networks = load_all(settings.networks, settings.engine, settings.pins, name)
     for refused in networks.refused:
         streams.say(f"warning: {refused}")
     return networks.select(name, arguments.network_version)

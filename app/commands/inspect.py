@@ -38,7 +38,7 @@ def _contract(arguments: argparse.Namespace, settings: Settings) -> Contract:
         if arguments.network_version not in (None, contract.version):
             raise NetworkError(f"{folder} is version {contract.version}, not {arguments.network_version}")
     else:
-        contracts = versions.catalogue(settings.model_dir, lambda contract: contract, settings.pins, arguments.network)
+        contracts = versions.catalogue(settings.networks, lambda contract: contract, settings.pins, arguments.network)
         contract = contracts.select(arguments.network, arguments.network_version)
     contract.verified(f"model.{settings.engine}")
     return contract

@@ -72,6 +72,6 @@ def _check(settings: Settings) -> None:
     from app.inference.networks import versions
 
     catalogue = versions.catalogue(
-        settings.model_dir, lambda contract: contract.verified(f"model.{settings.engine}"), settings.pins
+        settings.networks, lambda contract: contract.verified(f"model.{settings.engine}"), settings.pins
     )
     versions.check_default(settings.network, list(catalogue.networks))

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     network that cannot be taught from.
     """
     began = time.monotonic()
-    catalogue = load_all(settings.model_dir, "onnx", settings.pins, only=arguments.start)
+    catalogue = load_all(settings.networks, "onnx", settings.pins, only=arguments.start)
     network = catalogue.select(arguments.start)
     folder.check_start(network.contract)
     out = arguments.out if os.sep in str(arguments.out) else settings.model_dir / arguments.out

@@ -7,7 +7,7 @@ from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.capacity import MAX_DISCARDED_BYTES
+from app.capacity import MAX_DISCARDED_BYTES, is_streamed
 from app.errors import RequestError, TooLarge, Unauthorized, UnsupportedCoding
 from app.middleware.api_keys import ApiKeys
 from app.middleware.rate_limit import RateLimiter
@@ -36,7 +36,7 @@ class Admission:
         self._app = app
         self._check_room = check_room
         self._keys = keys
-        self._max_bytes = settings.max_bytes
+        self._max_bytes, self._max_streamed_bytes = settings.max_bytes, settings.max_teach_bytes
         self._rate = RateLimiter(settings.rate_limit, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,13 +45,14 @@ class Admission:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        body = _Body(receive, send, self._max_bytes, _is_long(headers))
         path = get_route_path(scope)
+        max_bytes = self._max_streamed_bytes if is_streamed(scope["method"], path) else self._max_bytes
+        body = _Body(receive, send, max_bytes, _is_long(headers))
         try:
             if path != "/" and not path.startswith(OPEN_PATHS):
                 key = self._admit(headers)
                 self._rate.take(key or (scope["client"] or ("",))[0])
-            self._check_content_length(headers)
+            _check_content_length(headers, max_bytes)
             _check_coding(headers)
             if scope["method"] == "POST":  # refuse a photo before reading it when there is no room
                 self._check_room()
@@ -78,11 +79,6 @@ class Admission:
             what = "The key is not valid" if sent else "No key was sent"
             raise Unauthorized(f"{what}; send a valid key in the header X-API-Key or as Authorization: Bearer.")
         return sent
-
-    def _check_content_length(self, headers: Headers) -> None:
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_bytes:
-            raise _too_large(f"announces {length}", self._max_bytes)
 
 
 class _Body:
@@ -116,6 +112,12 @@ class _Body:
 
     def error(self) -> TooLarge:
         return _too_large(f"has already sent {self._read}", self._max_bytes)
+
+
+def _check_content_length(headers: Headers, max_bytes: int) -> None:
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > max_bytes:
+        raise _too_large(f"announces {length}", max_bytes)
 
 
 def _check_coding(headers: Headers) -> None:

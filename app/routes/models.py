@@ -38,10 +38,7 @@ async def get_models(service: ServiceNeeded) -> dict[str, Any]:
     default = service.network(None).contract.network
     return {
         "default": default,
-        "networks": [
-            networks.network_answer(network, list(service.versions[name]), _records(service, network)["metrics"])
-            for name, network in service.networks.items()
-        ],
+        "networks": [_network(service, network) for network in service.networks.values()],
     }
 
 
@@ -60,7 +57,7 @@ async def get_model(service: ServiceNeeded, network: NetworkPath, version: Versi
         "inner": [receptive_field.describe(chosen.contract, layer) for layer in chosen.contract.inner],
     }
     known = {"measured": networks.measured(chosen, records["metrics"], records["history"])}
-    return networks.network_answer(chosen, list(service.versions[network]), records["metrics"]) | known | layers | records
+    return _network(service, chosen) | known | layers | records
 
 
 @router.get(
@@ -78,6 +75,12 @@ async def get_epochs(service: ServiceNeeded, network: NetworkPath, version: Vers
         kept = [name for name, other in service.networks.items() if other.contract.epochs]
         raise NotFound(f"Network {network} was kept after no epoch of its training; kept was {', '.join(kept) or 'none'}.")
     return networks.epochs(chosen)
+
+
+def _network(service: Service, network: Network) -> dict[str, Any]:
+    versions = list(service.versions[network.contract.network])
+    metrics = _records(service, network)["metrics"]
+    return networks.network_answer(network, versions, metrics, service.is_taught(network))
 
 
 def _records(service: Service, network: Network) -> dict[str, dict[str, Any] | None]:

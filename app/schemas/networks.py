@@ -63,6 +63,7 @@ class NetworkAnswer(BaseModel):
         description="The last epoch of its training for which `epoch` may ask; null if it was kept after none"
     )
     photos: int = Field(description="How many photos all sets have together, 0 if none was measured")
+    taught: bool = Field(description="Whether it was taught here, with POST /teach; such a network can be deleted")
 
 
 class Networks(BaseModel):
@@ -153,8 +154,8 @@ def _interval(figure: dict[str, float]) -> dict[str, float]:
     return {"accuracy": figure["value"], "low": figure["low"], "high": figure["high"]}
 
 
-def network_answer(network: Network, versions: list[str], metrics: dict[str, Any] | None) -> dict[str, Any]:
-    """A network in the shape of `NetworkAnswer`; `versions` are all of its name."""
+def network_answer(network: Network, versions: list[str], metrics: dict[str, Any] | None, taught: bool) -> dict[str, Any]:
+    """A network in the shape of `NetworkAnswer`; `versions` are all of its name; `taught` whether it was, here."""
     contract = network.contract
     sets = (metrics or {}).get("sets", {})
     pooled = sets.get("pooled", {})
@@ -167,4 +168,5 @@ def network_answer(network: Network, versions: list[str], metrics: dict[str, Any
         "guises": {name: figure["value"] for name, figure in pooled.get("guises", {}).items()},
         "kept_epochs": contract.last_epoch,
         "photos": pooled.get("photos", 0),
+        "taught": taught,
     }

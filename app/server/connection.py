@@ -25,6 +25,8 @@ class ConnectionLimits:
     """What one connection may do. Times in seconds, sizes in bytes."""
 
     max_bytes: int
+    streamed: Callable[[str, str], bool] = field(default=lambda method, path: False)
+    """Of a method and a path: whether the application reads such a body piece by piece, and it never is in memory whole."""
     uploads: UploadBudget = field(default_factory=lambda: UploadBudget(2**63))
     head_s: float = 10.0
     """For a request's head, from the start of the connection or from the head's first byte."""
@@ -52,6 +54,7 @@ class Protocol(HttpToolsProtocol):
         self._head_received = 0  # bytes received before the head was complete
         self._body_started = 0.0  # the loop's time when the body began
         self._received = 0  # bytes of bodies whose requests have no answer yet
+        self._held = 0  # those of them that are in memory
         self._body: Body | None = None
         self._last_cycle: RequestResponseCycle | None = None
         self._stopping = False  # the next request is the connection's last
@@ -90,6 +93,8 @@ class Protocol(HttpToolsProtocol):
         if not cycle.more_body or cycle.response_complete or self.pipeline:
             return
         length = self._content_length()
+        if self._is_streamed(cycle):
+            return
         if length <= self._limits.max_bytes and length - len(cycle.body) >= MIN_BUFFERED:
             self.flow.resume_reading()
             self._body = Body(self, cycle, length)
@@ -101,11 +106,17 @@ class Protocol(HttpToolsProtocol):
             return 0
         return next((int(value) for name, value in self.headers if name == b"content-length"), 0)
 
+    def _is_streamed(self, cycle: RequestResponseCycle) -> bool:
+        return self._limits.streamed(cycle.scope["method"], cycle.scope["path"])
+
     def arrived(self, nbytes: int) -> None:
-        """Count `nbytes` of a body, which stay in memory until its request is answered."""
+        """Count `nbytes` of a body, which stay in memory until its request is answered, unless it is streamed."""
         if self.cycle.response_complete:
             return
         self._received += nbytes
+        if self._is_streamed(self.cycle):
+            return
+        self._held += nbytes
         uploads = self._limits.uploads
         uploads.bytes += nbytes
         metrics.held_bytes.set(uploads.bytes)
@@ -304,10 +315,10 @@ class Protocol(HttpToolsProtocol):
         return self.transport.is_closing() or isinstance(self.transport.get_protocol(), Discard)
 
     def _release(self) -> None:
-        if self._received:
-            self._limits.uploads.bytes -= self._received
+        if self._held:
+            self._limits.uploads.bytes -= self._held
             metrics.held_bytes.set(self._limits.uploads.bytes)
-            self._received = 0
+        self._received = self._held = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn; stop all timers and free all memory."""

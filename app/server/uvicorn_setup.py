@@ -15,6 +15,7 @@ import socket
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.capacity import is_streamed
 from app.server.below_path import BelowPath
 from app.server.connection import ConnectionLimits, Protocol
 from app.server.drain import ACCEPT_S, stop_accepting
@@ -66,9 +67,10 @@ class Server(uvicorn.Server):
 
 def config(settings: Settings, app: ASGIApp, service: Service) -> uvicorn.Config:
     """Uvicorn's configuration for the application."""
+    limits = ConnectionLimits(settings.max_bytes, is_streamed, service.uploads)
     return uvicorn.Config(
         BelowPath(app, settings.root_path),
-        http=functools.partial(Protocol, ConnectionLimits(settings.max_bytes, service.uploads)),  # type: ignore[arg-type]  # it is called
+        http=functools.partial(Protocol, limits),  # type: ignore[arg-type]  # it is called
         host=settings.host,
         port=settings.port,
         log_config=None,  # app.commands.serve has configured it

@@ -27,10 +27,11 @@ def check_start(contract: Contract) -> None:
         raise NetworkError(f"teaching starts from the network cat; {contract.network} has no stages {LAST} and evidence")
 
 
-def write(taught: Taught, start: Contract, folder: Path) -> None:
+def write(taught: Taught, start: Contract, folder: Path, within: Path | None = None) -> None:
     """Write the network that begins as `start` does: model.onnx, contract.json, metrics.json and history.json.
 
-    The folder appears whole or not at all. Raises NetworkError if there is something already, or if it cannot be written.
+    The folder appears whole or not at all; until then its files are `within` another folder of the same file system, or
+    beside it. Raises NetworkError if there is something already, or if it cannot be written.
     """
     check_free(folder)
     stages, inner = _before(start)
@@ -55,7 +56,7 @@ def write(taught: Taught, start: Contract, folder: Path) -> None:
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".teaching-", dir=folder.parent))
+        part = Path(tempfile.mkdtemp(prefix=".teaching-", dir=within or folder.parent))
         try:
             part.chmod(0o755)
             (part / "model.onnx").write_bytes(model)

@@ -67,12 +67,7 @@ def check(classes: Mapping[str, Sequence[File]]) -> None:
         )
     seen: dict[str, str] = {}
     for name, files in classes.items():
-        plain = name.strip().casefold()
-        if not plain or len(name) > LONGEST_NAME or not name.isprintable() or plain == UNSURE:
-            raise InvalidRequest(
-                f"{name[:80]!r} cannot be a class's name, which has 1 to {LONGEST_NAME} printable characters and is "
-                f"not {UNSURE}."
-            )
+        plain = check_name(name)
         if plain in seen:
             raise InvalidRequest(f"The classes {seen[plain]!r} and {name!r} have one name.")
         seen[plain] = name
@@ -80,6 +75,17 @@ def check(classes: Mapping[str, Sequence[File]]) -> None:
             raise InvalidRequest(f"Class {name} has {len(files)} photos; from {FEWEST} to {MOST} of each are needed.")
     if (together := sum(map(len, classes.values()))) > MOST_TOGETHER:
         raise InvalidRequest(f"There are {together} photos; at most {MOST_TOGETHER} can be taught at once.")
+
+
+def check_name(name: str) -> str:
+    """A class's name, made the same for names that people would confuse. Raises InvalidRequest for what cannot be one."""
+    plain = name.strip().casefold()
+    if not plain or len(name) > LONGEST_NAME or not name.isprintable() or plain == UNSURE:
+        raise InvalidRequest(
+            f"{name[:80]!r} cannot be a class's name, which has 1 to {LONGEST_NAME} printable characters and is not "
+            f"{UNSURE}."
+        )
+    return plain
 
 
 def look(classes: Mapping[str, Sequence[File]], network: Network, max_pixels: int, threads: int) -> Iterator[Seen | Skipped]:

@@ -83,8 +83,8 @@ def main() -> None:
 
 def selected(arguments: argparse.Namespace, settings: Settings) -> Contract:
     """The contract of the selected network, after loading it here. Raises NetworkError if there is no such network."""
-    name = arguments.network or versions.default(settings.network, versions.names(settings.model_dir))
-    return load_all(settings.model_dir, "onnx", settings.pins, name).select(name, arguments.network_version).contract
+    name = arguments.network or versions.default(settings.network, versions.names(settings.networks))
+    return load_all(settings.networks, "onnx", settings.pins, name).select(name, arguments.network_version).contract
 
 
 def run(arguments: argparse.Namespace, contract: Contract, plan: Plan) -> None:

@@ -1,6 +1,6 @@
 """The folder model/ comes in; every usable network goes out, loaded and run once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,25 @@ ENGINES: dict[str, type[OnnxNetwork] | type[KerasNetwork]] = {"onnx": OnnxNetwor
 
 
 def load_all(
-    folder: Path, engine: str, pins: Mapping[str, str] | None = None, only: str | None = None
+    roots: Sequence[Path],
+    engine: str,
+    pins: Mapping[str, str] | None = None,
+    only: str | None = None,
+    loaded: Mapping[Path, Network] | None = None,
 ) -> Catalogue[Network]:
-    """Load every version of every network below `folder`, or of the network `only`, and run each once.
+    """Load every version of every network below the folders `roots`, or of the network `only`, and run each once. A network
+    that is `loaded` already, by its folder, and whose contract is still the same is taken as it is.
 
     Raises NetworkError when there is no network, or when a network has no usable version; see `versions.catalogue`.
     """
 
     def start(contract: Contract) -> Network:
+        before = (loaded or {}).get(contract.folder)
+        if before and before.contract == contract:
+            contract.verified(f"model.{engine}")
+            return before
         network: Network = ENGINES[engine](contract)
         network.run(np.zeros((1, *contract.input_shape), np.float32))
         return network
 
-    return versions.catalogue(folder, start, pins or {}, only)
+    return versions.catalogue(roots, start, pins or {}, only)

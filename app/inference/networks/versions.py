@@ -1,11 +1,12 @@
 """The folder model/ comes in; the usable versions of every network go out, with each network's default version first.
 
-A network is in model/<network>/ or, if there are several versions, in model/<network>/<version>/. The newest usable version
+A network is in model/<network>/ or, if there are several versions, in model/<network>/<version>/. Other folders may add
+networks, and versions of those in the first: what people have taught. The newest usable version
 is the default: one that cannot be served is skipped as long as another can. A pin, such as `cat` to `1.0.0`, makes an older
 version the default.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -37,14 +38,17 @@ class Catalogue(Generic[T]):
         return usable[version]
 
 
-def catalogue(folder: Path, make: Callable[[Contract], T], pins: Mapping[str, str], only: str | None = None) -> Catalogue[T]:
-    """Apply `make` to the contract of every version of every network below `folder`, or of the network `only`.
+def catalogue(
+    roots: Sequence[Path], make: Callable[[Contract], T], pins: Mapping[str, str], only: str | None = None
+) -> Catalogue[T]:
+    """Apply `make` to the contract of every version of every network below the folders `roots`, or of the network `only`.
 
-    Raises NetworkError when there is no network, when a network has no usable version (`make` raises NetworkError for an
-    unusable one), and when a pin or `only` names an unknown network or version.
+    Raises NetworkError when there is no network in the first folder, when a network there has no usable version (`make`
+    raises NetworkError for an unusable one), and when a pin or `only` names an unknown network or version. A network of
+    another folder that has no usable version is refused, no more: what people teach cannot stop the service.
     """
-    folders = _folders(folder)
-    available = f"there are {', '.join(folders)} in {folder}"
+    folders = _folders(roots)
+    available = f"there are {', '.join(folders)} in {' and '.join(map(str, roots))}"
     for name in pins:
         if name not in folders:
             raise NetworkError(f"CATSCOPE_VERSIONS names {name}; {available}")
@@ -54,30 +58,38 @@ def catalogue(folder: Path, make: Callable[[Contract], T], pins: Mapping[str, st
     refused: list[NetworkError] = []
     for name in folders:
         if only in (None, name):
-            networks[name], errors = _versions(name, folder / name, folders[name], make, pins.get(name))
+            usable, errors = _versions(name, roots, folders[name], make, pins.get(name))
             refused += errors
+            if usable:
+                networks[name] = usable
+            elif name == only or any(folder.is_relative_to(roots[0]) for folder in folders[name]):
+                raise errors[0]
     return Catalogue(networks, refused)
 
 
-def names(folder: Path) -> list[str]:
-    """Every network below `folder`, usable or not. Raises NetworkError when there is none."""
-    return list(_folders(folder))
+def names(roots: Sequence[Path]) -> list[str]:
+    """Every network below the folders `roots`, usable or not. Raises NetworkError when there is none in the first."""
+    return list(_folders(roots))
 
 
-def _folders(folder: Path) -> dict[str, list[Path]]:
-    """The folders that hold a version, by network; networks in alphabetical order."""
+def _folders(roots: Sequence[Path]) -> dict[str, list[Path]]:
+    """The folders that hold a version, by network; networks in alphabetical order, those of the first folder first."""
     folders: dict[str, list[Path]] = {}
-    for path in sorted((*folder.glob("*/contract.json"), *folder.glob("*/*/contract.json"))):
-        name = path.relative_to(folder).parts[0]
-        if not name.startswith("."):
-            folders.setdefault(name, []).append(path.parent)
-    if not folders:
-        raise NetworkError(f"no network in {folder}: no folder there contains a contract.json")
-    return dict(sorted(folders.items()))
+    for root in roots:
+        found: dict[str, list[Path]] = {}
+        for path in sorted((*root.glob("*/contract.json"), *root.glob("*/*/contract.json"))):
+            name = path.relative_to(root).parts[0]
+            if not name.startswith("."):
+                found.setdefault(name, []).append(path.parent)
+        if not found and not folders:
+            raise NetworkError(f"no network in {root}: no folder there contains a contract.json")
+        for name, paths in sorted(found.items()):
+            folders.setdefault(name, []).extend(paths)
+    return folders
 
 
 def _versions(
-    name: str, network: Path, folders: list[Path], make: Callable[[Contract], T], pin: str | None
+    name: str, roots: Sequence[Path], folders: list[Path], make: Callable[[Contract], T], pin: str | None
 ) -> tuple[dict[str, T], list[NetworkError]]:
     """One network's usable versions, the default first, and the reason for each unusable one."""
     contracts: dict[str, Contract] = {}
@@ -85,7 +97,7 @@ def _versions(
     for folder in folders:
         try:
             loaded = contract.load(folder, name)
-            if folder != network and folder.name != loaded.version:
+            if folder.parent not in roots and folder.name != loaded.version:
                 raise NetworkError(f"{folder / 'contract.json'} declares version {loaded.version}, not {folder.name}")
             if loaded.version in contracts:
                 other = contracts[loaded.version].folder
@@ -102,8 +114,6 @@ def _versions(
     if pin is not None and pin not in usable:
         known = f"its usable versions are {', '.join(usable) or 'none'}"
         raise NetworkError("; ".join([f"CATSCOPE_VERSIONS names {name}={pin}, {known}", *map(str, refused)]))
-    if not usable:
-        raise refused[0]
     return ({pin: usable.pop(pin)} if pin else {}) | usable, refused
 
 

@@ -94,7 +94,7 @@ def test_a_kernel_is_the_one_keras_trained(model_dir):
 def test_a_missing_file_is_named(copy):
     (copy / "model.onnx").unlink()
     with pytest.raises(NetworkError, match=r"model\.onnx cannot be read: No such file"):
-        load_all(copy.parent, "onnx")
+        load_all([copy.parent], "onnx")
 
 
 @pytest.mark.parametrize("engine", ["onnx", "keras"])
@@ -104,7 +104,7 @@ def test_a_file_that_differs_from_its_contract_is_refused_with_both_sums(copy, e
     with pytest.raises(
         NetworkError, match=f"has SHA-256 {sha256(file.read_bytes())}, its contract says {load(copy).files[file.name]}"
     ):
-        load_all(copy.parent, engine)
+        load_all([copy.parent], engine)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"network": "x"}', "null"])
@@ -128,12 +128,12 @@ def test_bytes_that_are_not_a_network_are_refused_although_the_contract_names_th
     plain["files"]["model.onnx"] = sha256(b"not a network")
     (copy / "contract.json").write_text(json.dumps(plain))
     with pytest.raises(NetworkError, match="cannot be run"):
-        load_all(copy.parent, "onnx")
+        load_all([copy.parent], "onnx")
 
 
 def test_a_folder_without_networks_is_an_error(tmp_path):
     with pytest.raises(NetworkError, match="no network in"):
-        load_all(tmp_path, "onnx")
+        load_all([tmp_path], "onnx")
 
 
 def test_a_missing_default_is_an_error_however_the_service_is_started(model_dir):

@@ -36,7 +36,7 @@ def add_version(model_dir: Path, versioned_dir: Path, version: str, source: str 
 
 
 def served(folder: Path, pins: dict[str, str] | None = None) -> dict[str, list[str]]:
-    return {name: list(by_version) for name, by_version in load_all(folder, "onnx", pins).networks.items()}
+    return {name: list(by_version) for name, by_version in load_all([folder], "onnx", pins).networks.items()}
 
 
 def test_the_newest_version_answers_and_numbers_count_as_numbers(versioned_dir):
@@ -82,14 +82,14 @@ def test_a_bad_version_that_is_pinned_stops_the_start(versioned_dir, kind):
     with pytest.raises(
         NetworkError, match=r"CATSCOPE_VERSIONS names tutorial=0\.10\.0, its usable versions are 0\.9\.0; .*0\.10\.0"
     ):
-        load_all(versioned_dir, "onnx", {"tutorial": "0.10.0"})
+        load_all([versioned_dir], "onnx", {"tutorial": "0.10.0"})
 
 
 def test_a_network_without_any_usable_version_stops_the_start(versioned_dir):
     for version in ("0.9.0", "0.10.0"):
         (versioned_dir / "tutorial" / version / "model.onnx").unlink()
     with pytest.raises(NetworkError, match="cannot be read"):
-        load_all(versioned_dir, "onnx")
+        load_all([versioned_dir], "onnx")
 
 
 def test_a_version_can_lie_beside_the_networks_own_folder(versioned_dir, model_dir):
@@ -99,7 +99,7 @@ def test_a_version_can_lie_beside_the_networks_own_folder(versioned_dir, model_d
 
 def test_a_duplicate_version_is_refused(versioned_dir, model_dir, caplog):
     shutil.copytree(versioned_dir / "tutorial" / "0.9.0", versioned_dir / "tutorial", dirs_exist_ok=True)
-    loaded = load_all(versioned_dir, "onnx")
+    loaded = load_all([versioned_dir], "onnx")
     assert list(loaded.networks["tutorial"]) == ["0.10.0", "0.9.0"]
     assert "are both version 0.9.0" in str(loaded.refused[0])
 

@@ -1,0 +1,1 @@
+"""Endpoints for what people bring of their own: classes to teach."""

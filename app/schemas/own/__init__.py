@@ -1,0 +1,1 @@
+"""What is asked and answered about what people bring of their own."""
