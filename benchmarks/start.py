@@ -50,11 +50,13 @@ def main() -> None:
     print(table(result))
 
 
-def start(folder: Path = ROOT) -> tuple[float, subprocess.Popen[bytes], str]:
-    """Start the service of a folder as users do and wait until it is ready: seconds that took, the process, its address."""
+def start(folder: Path = ROOT, **settings: str) -> tuple[float, subprocess.Popen[bytes], str]:
+    """Start the service of a folder as users do, with those variables, and wait until it is ready: seconds that took, the
+    process, its address.
+    """
     port = free_port()
     began = time.perf_counter()
-    environment = compiling() | {"CATSCOPE_PORT": str(port)}
+    environment = compiling() | {"CATSCOPE_PORT": str(port)} | settings
     nowhere = subprocess.DEVNULL  # the service logs as it does for users, but not into our output
     process = subprocess.Popen([sys.executable, "-m", "app"], cwd=folder, env=environment, stdout=nowhere, stderr=nowhere)
     client = httpx2.Client()

@@ -113,10 +113,10 @@ class Spool:
         if self._header.lower() == b"content-disposition":
             options = parse_options_header(self._value.decode("latin-1"))[1]
             try:
-                self._name = options.get(b"name", b"").decode()
+                self._name = _unescaped(options.get(b"name", b"").decode())
             except UnicodeDecodeError as error:
                 raise InvalidRequest("The name of a part is not text in UTF-8.") from error
-            self._filename = options.get(b"filename", b"").decode("utf-8", "replace")
+            self._filename = _unescaped(options.get(b"filename", b"").decode("utf-8", "replace"))
         self._header = self._value = b""
 
     def _headers_finished(self) -> None:
@@ -154,3 +154,8 @@ class Spool:
 
     def _on_end(self) -> None:
         self._ended = True
+
+
+def _unescaped(name: str) -> str:
+    """A name as it was before a browser wrote %22 for quotes, which the HTML standard asks for."""
+    return name.replace("%22", '"')
