@@ -2,9 +2,9 @@
 
     python -m benchmarks.teach_load --out benchmarks/teach_load.json
 
-wrk saturates `POST /predict?feature_maps=none` with web photos, as in benchmarks.load. In turns the service does nothing else or
-teaches a network meanwhile, in a job of so many photos that it outlasts the measurement. Ratios are of neighbours in time; the
-median is reported. Then a job of 60 photos has the machine to itself.
+wrk saturates `POST /predict?feature_maps=none` with web photos, as in benchmarks.load. In turns the service does nothing
+else or teaches a network meanwhile, in a job of so many photos that it outlasts the measurement. Ratios are of neighbours in
+time; the median is reported. Then a job of 60 photos has the machine to itself.
 """
 
 import argparse
