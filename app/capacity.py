@@ -27,10 +27,11 @@ connection would cost both sides more.
 class Workers:
     """A pool of `threads` with room for `max_waiting` more calls; each call has `deadline_s` seconds, waiting included.
 
-    Use it from one event loop.
+    Use it from one event loop. Only calls that work on photos are `measured`.
     """
 
-    def __init__(self, threads: int, max_waiting: int, deadline_s: float) -> None:
+    def __init__(self, threads: int, max_waiting: int, deadline_s: float, measured: bool = True) -> None:
+        self._measured = measured
         self.threads = threads or cores()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="catscope")
         self._max_calls = self.threads + max_waiting
@@ -80,6 +81,8 @@ class Workers:
 
     def _count(self, change: int) -> None:
         self._calls += change
+        if not self._measured:
+            return
         metrics.working.set(min(self._calls, self.threads))
         metrics.waiting.set(max(0, self._calls - self.threads))
 

@@ -140,7 +140,9 @@ class Overloaded(RequestError):
 
 
 class StoreUnavailable(RequestError):
-    """The store of what people teach and correct is full, read-only or out of reach; nothing was kept."""
+    """What people teach and correct cannot be kept or read now: the store is full, read-only or out of reach. Its cause is
+    the storage's own error.
+    """
 
     status = 503
     title = "The store cannot be used now"

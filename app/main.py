@@ -16,7 +16,7 @@ from app.middleware.admission import OPEN_PATHS, Admission
 from app.middleware.head import Head
 from app.middleware.request_log import RequestLog
 from app.routes import batch, classify, docs, explain, health, metrics, models, open_inference, page, predict
-from app.routes.own import teach
+from app.routes.own import corrections, teach
 from app.schemas import shared
 from app.service import Service
 from app.settings import Settings, tracing_is_wanted
@@ -39,12 +39,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         loading = asyncio.create_task(_load(service))
         await asyncio.to_thread(service.open_store)
         watching = asyncio.create_task(service.watch_store())
+        expiring = asyncio.create_task(service.keeper.expire_hourly())
         yield
         loading.cancel()
         watching.cancel()
+        expiring.cancel()
         if service.jobs:
             await asyncio.to_thread(service.jobs.close)
         service.workers.close()
+        await asyncio.to_thread(service.keeper.close)
         if hasattr(app.state, "tracing"):
             await asyncio.to_thread(app.state.tracing.shutdown)  # sends the spans that are still queued
 
@@ -66,7 +69,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if tracing_is_wanted():
         tracing.install(app)
     problems.register(app)
-    for family in (predict, batch, classify, explain, models, teach, open_inference, health, metrics, docs, page):
+    for family in (
+        *(predict, batch, classify, explain, models, teach, corrections),
+        *(open_inference, health, metrics, docs, page),
+    ):
         app.include_router(family.router)
     docs.mount_assets(app)
     page.mount_assets(app)

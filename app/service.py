@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.capacity import UploadBudget, Workers, cores
+from app.corrections.keeper import Keeper
 from app.errors import NetworkError, NotFound, Overloaded, StoreUnavailable
 from app.inference import decode
 from app.inference.networks import versions
@@ -40,6 +41,7 @@ class Service:
         self.settings = settings
         threads = settings.threads or math.ceil(cores() / settings.processes)
         self.workers = Workers(threads, settings.max_waiting, settings.deadline_s)
+        self.keeper = Keeper(settings)
         self.uploads = UploadBudget(settings.max_held_bytes)
         self.networks: dict[str, Network] = {}
         self.versions: dict[str, dict[str, Network]] = {}

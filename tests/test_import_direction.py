@@ -21,6 +21,7 @@ APP_LAYERS = [
     ["app.service"],
     ["app.middleware.api_keys"],
     ["app.schemas"],
+    ["app.corrections"],
     ["app.capacity"],
     ["app.telemetry"],
     ["app.settings", "app.problems"],

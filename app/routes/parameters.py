@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query, Request
+from starlette.background import BackgroundTask
+from starlette.responses import Response
 
 from app.inference.networks.engines import Network
 from app.inference.predict import Answer, PredictOptions, predict
@@ -108,6 +110,28 @@ def edited(network: Network, request: Request, option: str | None) -> Iterator[N
     wanted = edits.read(text)
     with ONE_AT_A_TIME:
         yield network.edited(wanted)
+
+
+def source(request: Request) -> str:
+    """Who asks: `page`, a page that the service itself served, by what browsers say; otherwise `api`."""
+    headers = request.headers
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin", "")
+    own = site == "same-origin" if site else origin.partition("://")[2] == headers.get("host", "unknown")
+    return "page" if own else "api"
+
+
+def reviewed(response: Response, answer: Answer, network: Network, photo: bytes, by: str, service: Service) -> Response:
+    """The response, after which the photo is kept for review if its verdict was unsure and the settings want that, unless
+    the network was edited or of another epoch. `by` is the request's `source`.
+    """
+    as_served = not network.changes.count and network.epoch is None
+    if service.keeper.unsure and answer.verdict == "unsure" and as_served:
+
+        async def keep() -> None:
+            service.keeper.keep_unsure(answer, network, photo, by)
+
+        response.background = BackgroundTask(keep)
+    return response
 
 
 def answered(data: bytes, network: Network, options: PredictOptions, service: Service) -> Answer:

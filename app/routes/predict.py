@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from app import problems
 from app.errors import RequestError
 from app.inference.explain.compare import compare
-from app.inference.predict import PredictOptions, by_class, chosen_stages, input_file, raw_stages, read
+from app.inference.predict import Answer, PredictOptions, by_class, chosen_stages, input_file, raw_stages, read
 from app.routes.options import OptionsRoute
 from app.routes.parameters import (
     Channels,
@@ -22,6 +22,8 @@ from app.routes.parameters import (
     StageNames,
     answered,
     edited,
+    reviewed,
+    source,
 )
 from app.schemas import arrays, form, guises, prediction, shared
 
@@ -56,11 +58,15 @@ async def post_predict(
     """
     options = PredictOptions(feature_maps, tuple(stages), channels, heatmap, with_input)
     chosen_stages(chosen, options.stages)
-    data = await form.file(request)
+    data, by = await form.file(request), source(request)
 
     def work() -> Response:  # the answer's JSON is written on the thread too
         with edited(chosen, request, edits) as network:
-            return shared.response(prediction.prediction(answered(data, network, options, service), network))
+            answer = answered(data, network, options, service)
+            response = shared.response(prediction.prediction(answer, network))
+            if by == "page":  # what it asks here is about a photo that /walk got, often about a network's input of it
+                return response
+            return reviewed(response, answer, network, data, by, service)
 
     return await service.workers.run(work)
 
@@ -82,8 +88,9 @@ async def post_walk(service: ServiceNeeded, chosen: Chosen, request: Request) ->
     networks, limit = service.networks, service.settings.max_pixels  # the same for all lines, although others may be loaded
     tensors: dict[str, np.ndarray] = {}
 
-    def first() -> bytes:
-        return to_json(prediction.prediction(answered(data, chosen, options, service), chosen))
+    def first() -> tuple[Answer, bytes]:
+        answer = answered(data, chosen, options, service)
+        return answer, to_json(prediction.prediction(answer, chosen))
 
     def inputs() -> bytes:
         tensors.update((name, read(data, network, limit)[1]) for name, network in networks.items())
@@ -93,17 +100,18 @@ async def post_walk(service: ServiceNeeded, chosen: Chosen, request: Request) ->
         photo, results = compare(data, networks, limit, tensors)
         return to_json({"guises": guises.guises(photo, results, networks)})
 
-    answer = await service.workers.run(first)  # a photo that is refused is refused with a status
+    answer, line = await service.workers.run(first)  # a photo that is refused is refused with a status
 
     async def lines() -> AsyncIterator[bytes]:
-        yield answer + b"\n"
+        yield line + b"\n"
         for work in (inputs, disguised):
             try:
                 yield await service.workers.run(work) + b"\n"
             except RequestError as error:
                 yield to_json({"error": problems.problem(error)}) + b"\n"
 
-    return StreamingResponse(lines(), media_type=guises.LINES)
+    response = StreamingResponse(lines(), media_type=guises.LINES)
+    return reviewed(response, answer, chosen, data, source(request), service)
 
 
 @router.post(

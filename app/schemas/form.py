@@ -99,6 +99,13 @@ async def options(request: Request) -> list[tuple[str, str]]:
     return reading.options
 
 
+async def take_options(request: Request) -> None:
+    """Let the options in a request's form count before its photo is asked for: one of them may stand for the photo."""
+    reading: Reading = request.scope[READING]
+    if not reading.options_taken and await options(request):
+        raise OptionsInForm
+
+
 def _content_type(request: Request) -> tuple[bytes, bytes]:
     """The media type, empty if there is none, and the boundary of a form."""
     kind, options = parse_options_header(request.headers.get("content-type"))
