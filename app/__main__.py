@@ -58,6 +58,14 @@ def _command(arguments: "argparse.Namespace", settings: Settings) -> int:
         from app.commands import teach
 
         return teach.run(arguments, settings)
+    if arguments.command == parser.CORRECT:
+        from app.commands import correct
+
+        return correct.run(arguments, settings)
+    if arguments.command == parser.REVIEW:
+        from app.commands import review
+
+        return review.run(arguments, settings)
     if arguments.command == parser.INSPECT:
         from app.commands import inspect
 

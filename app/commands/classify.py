@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     Raises NetworkError for an unusable network and ValueError for invalid arguments or an output that cannot be written,
     each with a message of one line, and BrokenPipeError when the reader has closed the pipe, as `| head` does.
     """
-    network = _network(arguments, settings)
+    network = network_of(arguments, settings)
     contract = network.contract
     if arguments.expect not in (None, "unsure", *contract.classes):
         raise ValueError(f"--expect is {arguments.expect}; verdicts are {', '.join(contract.classes)} and unsure")
@@ -116,7 +116,8 @@ def _answer(network: Network, arguments: argparse.Namespace, settings: Settings,
         return _write(rows, out, output_format, tally, arguments)
 
 
-def _network(arguments: argparse.Namespace, settings: Settings) -> Network:
+def network_of(arguments: argparse.Namespace, settings: Settings) -> Network:
+    """The network that --network and --network-version name, or the settings. Raises NetworkError."""
     wanted = arguments.network or settings.network
     name: str = wanted or versions.default("", versions.names(settings.networks))
     networks = load_all(settings.networks, settings.engine, settings.pins, name)

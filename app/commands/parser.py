@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 SERVE, CLASSIFY, TEACH, INSPECT, COMPLETION = "serve", "classify", "teach", "inspect", "completion"
+CORRECT, REVIEW = "correct", "review"
 SHELLS = ("bash", "zsh", "fish", "powershell", "tcsh")
 
 CLASSIFY_EPILOG = """exit status:
@@ -55,6 +57,8 @@ def build(program: str) -> argparse.ArgumentParser:
     commands.add_parser(SERVE, help="serve the API and the page (the default command)")
     _classify(commands)
     _teach(commands)
+    _correct(commands)
+    _review(commands)
     _inspect(commands)
     completion = commands.add_parser(COMPLETION, help="print a shell's completion script for these commands")
     completion.add_argument("shell", choices=SHELLS)
@@ -134,6 +138,37 @@ def _teach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
+def _correct(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        CORRECT,
+        help="keep photos that a network gets wrong, with what they show",
+        description="Keeps photos in the store (CATSCOPE_STORE), with what the network says about them and what is right.",
+    )
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photos that all show the same; - reads standard input")
+    parser.add_argument("--label", required=True, metavar="CLASS", help="what they show, a class of the network")
+    _network(parser)
+
+
+def _review(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        REVIEW,
+        help="list what was corrected and what is unsure; label, delete or export it",
+        description="Lists what the store (CATSCOPE_STORE) keeps, the latest first, or changes it.",
+    )
+    parser.add_argument("--kind", choices=("corrected", "unsure"), help="only these")
+    parser.add_argument("--network", metavar="NAME", help="only what this network said")
+    parser.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="only of this day, in UTC")
+    parser.add_argument("--json", action="store_true", help="one object per line, like those of GET /corrections")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--label", action="append", metavar="ID=CLASS", help="say what a photo shows; may be repeated")
+    action.add_argument("--delete", action="append", metavar="ID", help="delete one, or undo it; may be repeated")
+    action.add_argument("--delete-all", action="store_true", help="delete everything, photos included; needs --yes")
+    action.add_argument(
+        "--export", type=Path, metavar="FILE.zip", help="write photos, in a folder for each class, and all else"
+    )
+    parser.add_argument("--yes", action="store_true", help="do delete everything")
+
+
 def _inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(INSPECT, help="show the stages of a network as a table")
     parser.add_argument("network", metavar="NETWORK", help="a network's name, or its folder")
@@ -151,6 +186,13 @@ def _network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network-version", metavar="VERSION", help="one of its versions (default: the one the service uses)"
     )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date such as 2026-11-28") from None
 
 
 def _at_least_one(text: str) -> int:

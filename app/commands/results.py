@@ -45,12 +45,12 @@ class Table:
     def line(self, row: Row) -> str:
         """See Format.line."""
         if row.answer is None:
-            return f"{'error':9}        {_shown(row.path)}: {row.error}\n"
-        return f"{row.answer.verdict:9} {row.answer.probabilities[row.answer.label]:6.4f} {_shown(row.path)}\n"
+            return f"{'error':9}        {shown(row.path)}: {row.error}\n"
+        return f"{row.answer.verdict:9} {row.answer.probabilities[row.answer.label]:6.4f} {shown(row.path)}\n"
 
 
-def _shown(path: str) -> str:
-    """The path with newlines and control characters escaped."""
+def shown(path: str) -> str:
+    """A path, or another name that somebody else chose, with newlines and control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
 
 

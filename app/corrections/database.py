@@ -31,9 +31,9 @@ SCHEMA = (
         version TEXT NOT NULL, verdict TEXT NOT NULL, probabilities TEXT NOT NULL, source TEXT NOT NULL,
         time BIGINT NOT NULL, counts INTEGER NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS catscope_photos (sha256 TEXT PRIMARY KEY, bytes BIGINT NOT NULL)",
-    # Photos that are being written: what a killed process leaves behind is found by these.
-    "CREATE TABLE IF NOT EXISTS catscope_arriving (id TEXT PRIMARY KEY, sha256 TEXT NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS catscope_arriving_sha256 ON catscope_arriving (sha256)",
+    # Photos of corrections that are being added or deleted: by these, what a killed process leaves behind is found.
+    "CREATE TABLE IF NOT EXISTS catscope_unsettled (id TEXT PRIMARY KEY, sha256 TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS catscope_unsettled_sha256 ON catscope_unsettled (sha256)",
     "CREATE INDEX IF NOT EXISTS catscope_of_photo ON catscope_corrections (sha256, network, id)",
     *(
         f"CREATE INDEX IF NOT EXISTS catscope_by_{columns.replace(', ', '_')}id ON catscope_corrections ({columns}id) "

@@ -45,7 +45,8 @@ class Photos:
                 self._files.pipe_file(path, photo)
                 return
             part = self._part(sha256, token)
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            for folder in (self._root, os.path.dirname(path)):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
             try:
                 with open(part, "wb", opener=_private) as file:
                     file.write(photo)

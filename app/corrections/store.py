@@ -1,11 +1,11 @@
 """Corrections and their photos are kept, listed, exported and deleted here: photos by content, all else by SQL.
 
-A photo is written before the row that needs it, and deleted in the transaction that deletes the last such row. A third table
-names the photos that are being written, so that what a killed process leaves behind is found and deleted.
+A photo is written before the row that needs it, and deleted after the last such row. A third table names the photos for
+which that is under way, so that what a killed process leaves behind is found and deleted.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -36,8 +36,8 @@ MAX_LISTED = 1000
 BATCH = 200
 """Corrections that are deleted in one transaction, so that others need not wait long for it."""
 
-ARRIVED = timedelta(minutes=10)
-"""After so long, a photo that was to be written is there, or its process was killed."""
+SETTLED = timedelta(minutes=10)
+"""After so long, a correction that was to be added is there, or its process was killed."""
 
 Found = list[tuple[Any, ...]]
 """Rows of a table."""
@@ -81,7 +81,7 @@ class Store:
                     return known
         if photo is not None:
             with self._rows.writing() as rows:
-                rows.run("INSERT INTO catscope_arriving VALUES (?, ?)", correction.id, correction.sha256)
+                rows.run("INSERT INTO catscope_unsettled VALUES (?, ?)", correction.id, correction.sha256)
             self._photos.write(correction.sha256, photo, correction.id)
         with self._rows.writing() as rows:
             return _add(rows, correction, None if photo is None else len(photo))
@@ -97,6 +97,8 @@ class Store:
         """The corrections that count, the latest first: of that kind, network and day (in UTC) if given, at most `limit` and
         MAX_LISTED of them, those that follow the one whose id is `after`.
         """
+        if "\0" in (network or ""):
+            return []  # no network is called so, and PostgreSQL does not take it
         conditions: dict[str, Any] = {}
         if kind is not None:
             conditions["kind = ?"] = kind
@@ -112,19 +114,20 @@ class Store:
             found = rows.all(query, *conditions.values(), max(0, min(limit, MAX_LISTED)))
         return [_correction(row) for row in found]
 
-    def all(self, kind: str | None = None, network: str | None = None) -> Iterator[Correction]:
+    def all(self, kind: str | None = None, network: str | None = None, day: date | None = None) -> Iterator[Correction]:
         """Every correction that counts, the latest first; read page by page."""
         after = None
-        while page := self.list(kind, network, limit=MAX_LISTED, after=after):
+        while page := self.list(kind, network, day, limit=MAX_LISTED, after=after):
             yield from page
             after = page[-1].id
 
     def get(self, id: str) -> Correction:
         """The correction of that id. Raises NotFound."""
+        _check_id(id)
         with self._rows.reading() as rows:
             found = rows.all(f"SELECT {_COLUMNS} FROM catscope_corrections WHERE id = ?", id)
         if not found:
-            raise NotFound(f"There is no correction {id[:80]!r}.")
+            raise NotFound(f"There is no correction {id}.")
         return _correction(found[0])
 
     def photo(self, sha256: str) -> bytes:
@@ -142,11 +145,13 @@ class Store:
 
     def delete(self, id: str) -> None:
         """Delete a correction, and its photo if no other one needs it. Raises NotFound."""
+        _check_id(id)
         with self._rows.writing() as rows:
             found = rows.all("SELECT id, sha256, network FROM catscope_corrections WHERE id = ?", id)
-            self._delete(rows, found)
+            _delete(rows, found)
         if not found:
-            raise NotFound(f"There is no correction {id[:80]!r}.")
+            raise NotFound(f"There is no correction {id}.")
+        self._settle(found)
 
     def delete_all(self) -> int:
         """Delete everything. Returns how many corrections there were, those that no longer counted included."""
@@ -160,63 +165,55 @@ class Store:
         limit = now - timedelta(days=self.days) if self.days else datetime.fromtimestamp(0, UTC)
         return self._delete_before(first_id(limit), now)
 
-    def export(self, path: Path, kind: str | None = None, network: str | None = None) -> int:
-        """Write a zip file of all that counts, see app.corrections.export, and return how many photos it has.
+    def export(self, path: Path, kind: str | None = None, network: str | None = None, day: date | None = None) -> int:
+        """Write a zip file of what `all` lists, see app.corrections.export, and return how many photos it has.
 
         It appears whole or not at all. Raises OSError.
         """
-        return export.write(path, lambda: self.all(kind, network), self.photo)
+        return export.write(path, lambda: self.all(kind, network, day), self.photo)
 
     def close(self) -> None:
         """Close the connections to the database."""
         self._rows.close()
 
     def _delete_before(self, end: str, now: datetime) -> int:
-        """Delete the corrections whose ids are smaller than `end`, and photos that nobody has finished adding."""
-        deleted = self._batches("catscope_corrections", "id, sha256, network", end, self._delete)
-        self._batches("catscope_arriving", "id, sha256", first_id(now - ARRIVED), self._discard)
+        """Delete the corrections whose ids are smaller than `end`, and what nobody has finished adding or deleting."""
+        deleted = 0
+        for found in self._batches("SELECT id, sha256, network FROM catscope_corrections", end):
+            with self._rows.writing() as rows:
+                _delete(rows, found)
+            self._settle(found)
+            deleted += len(found)
+        for found in self._batches("SELECT id, sha256, '' FROM catscope_unsettled", first_id(now - SETTLED)):
+            self._settle(found)
         return deleted
 
-    def _batches(self, table: str, columns: str, end: str, delete: Callable[[Rows, Found], None]) -> int:
-        """Delete what a table has before the id `end`, the oldest first, and return how many rows that were."""
-        query = f"SELECT {columns} FROM {table} WHERE id < ? ORDER BY id LIMIT ?"
-        with self._rows.reading() as rows:
-            if not rows.all(query, end, 1):  # usually there is nothing, and nobody has to wait
-                return 0
-        deleted = 0
+    def _batches(self, query: str, end: str) -> Iterator[Found]:
+        """The rows with ids before `end`, the oldest first, some at a time. Whoever gets them deletes them."""
         while True:
-            with self._rows.writing() as rows:
-                found = rows.all(query, end, BATCH)
-                delete(rows, found)
-            deleted += len(found)
-            if len(found) < BATCH:
-                return deleted
+            with self._rows.reading() as rows:
+                found = rows.all(f"{query} WHERE id < ? ORDER BY id LIMIT ?", end, BATCH)
+            if not found:
+                return
+            yield found
 
-    def _delete(self, rows: Rows, found: Found) -> None:
-        """Delete the corrections with these (id, sha256, network), and the photos that only they need."""
-        for id, sha256, network in found:
-            rows.run("DELETE FROM catscope_corrections WHERE id = ?", id)
-            _let_latest_count(rows, sha256, network)
-        self._delete_unneeded(rows, {sha256 for _, sha256, _ in found})
-
-    def _discard(self, rows: Rows, found: Found) -> None:
-        """Delete what adding the photos with these (id, sha256) has left behind."""
-        for id, sha256 in found:
-            self._photos.discard(sha256, id)
-            rows.run("DELETE FROM catscope_arriving WHERE id = ?", id)
-        self._delete_unneeded(rows, {sha256 for _, sha256 in found})
-
-    def _delete_unneeded(self, rows: Rows, photos: set[str]) -> None:
-        """Delete those of the photos that neither a correction needs nor one that is being added."""
-        for sha256 in photos:
-            needed = rows.all(
-                "SELECT 1 FROM catscope_corrections WHERE sha256 = ? "
-                "UNION ALL SELECT 1 FROM catscope_arriving WHERE sha256 = ? LIMIT 1",
-                *(sha256, sha256),
-            )
-            if not needed:
-                self._photos.delete(sha256)
-                rows.run("DELETE FROM catscope_photos WHERE sha256 = ?", sha256)
+    def _settle(self, found: Found) -> None:
+        """Delete what is left of corrections with these (id, sha256, network) that are not there: the photos, unless another
+        correction needs them or one that is being added, and files that were never finished.
+        """
+        with self._rows.writing() as rows:
+            for id, sha256, _ in found:
+                self._photos.discard(sha256, id)
+                rows.run("DELETE FROM catscope_unsettled WHERE id = ?", id)
+            for sha256 in {sha256 for _, sha256, _ in found}:
+                needed = rows.all(
+                    "SELECT 1 FROM catscope_corrections WHERE sha256 = ? "
+                    "UNION ALL SELECT 1 FROM catscope_unsettled WHERE sha256 = ? LIMIT 1",
+                    *(sha256, sha256),
+                )
+                if not needed:
+                    self._photos.delete(sha256)
+                    rows.run("DELETE FROM catscope_photos WHERE sha256 = ?", sha256)
 
 
 def open_store(settings: Settings) -> Store:
@@ -257,9 +254,14 @@ def _check(correction: Correction) -> None:
         raise ValueError(f"a photo of kind {correction.kind} has the label {correction.label!r}")
 
 
+def _check_id(id: str) -> None:
+    if not ID.fullmatch(id):
+        raise NotFound(f"There is no correction {id[:80]!r}; an id has 24 digits from 0 to f.")
+
+
 def _add(rows: Rows, correction: Correction, size: int | None) -> Correction:
     """The part of `Store.add` that takes effect at once."""
-    rows.run("DELETE FROM catscope_arriving WHERE id = ?", correction.id)
+    rows.run("DELETE FROM catscope_unsettled WHERE id = ?", correction.id)
     if size is not None:
         rows.run("INSERT INTO catscope_photos VALUES (?, ?) ON CONFLICT DO NOTHING", correction.sha256, size)
     elif not rows.all("SELECT 1 FROM catscope_photos WHERE sha256 = ?", correction.sha256):
@@ -283,6 +285,14 @@ def _known(rows: Rows, correction: Correction) -> Correction | None:
         *(correction.sha256, correction.network),
     )
     return _correction(found[0]) if found else None
+
+
+def _delete(rows: Rows, found: Found) -> None:
+    """Delete the corrections with these (id, sha256, network); their photos are not settled then."""
+    for id, sha256, network in found:
+        rows.run("DELETE FROM catscope_corrections WHERE id = ?", id)
+        rows.run("INSERT INTO catscope_unsettled VALUES (?, ?) ON CONFLICT DO NOTHING", id, sha256)
+        _let_latest_count(rows, sha256, network)
 
 
 def _let_latest_count(rows: Rows, sha256: str, network: str) -> None:
