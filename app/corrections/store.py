@@ -69,7 +69,8 @@ class Store:
     def add(self, correction: Correction, photo: bytes | None = None) -> Correction:
         """Keep a correction, and its photo, which may be left out if it is kept already. Returns what is kept.
 
-        Of several corrections of a photo and network, the last one counts, and the one before it again when that is deleted.
+        Of several corrections of a photo and network, the one that was added last counts; when it is deleted, the latest of
+        the others.
         An unsure photo of which this network's answer is kept already is not kept again; what is kept of it is returned.
 
         Raises ValueError for a correction that is not one, and NotFound for a photo that is left out and not kept.
@@ -269,12 +270,15 @@ def _add(rows: Rows, correction: Correction, size: int | None) -> Correction:
     if correction.kind == UNSURE and (known := _known(rows, correction)):
         return known
     rows.run(
-        f"INSERT INTO catscope_corrections ({_COLUMNS}, counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        "UPDATE catscope_corrections SET counts = 0 WHERE sha256 = ? AND network = ? AND counts = 1",
+        *(correction.sha256, correction.network),
+    )
+    rows.run(
+        f"INSERT INTO catscope_corrections ({_COLUMNS}, counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
         *(correction.id, correction.kind, correction.sha256, correction.label, correction.network, correction.version),
         *(correction.verdict, json.dumps(correction.probabilities), correction.source),
         microseconds(correction.time),
     )
-    _let_latest_count(rows, correction.sha256, correction.network)
     return correction
 
 
@@ -296,11 +300,12 @@ def _delete(rows: Rows, found: Found) -> None:
 
 
 def _let_latest_count(rows: Rows, sha256: str, network: str) -> None:
+    """Of the corrections of a photo and network, let the latest count, unless another one does."""
     of_photo = "sha256 = ? AND network = ?"
-    rows.run(f"UPDATE catscope_corrections SET counts = 0 WHERE {of_photo} AND counts = 1", sha256, network)
     rows.run(
-        f"UPDATE catscope_corrections SET counts = 1 WHERE id = (SELECT MAX(id) FROM catscope_corrections WHERE {of_photo})",
-        *(sha256, network),
+        f"UPDATE catscope_corrections SET counts = 1 WHERE id = (SELECT MAX(id) FROM catscope_corrections WHERE {of_photo}) "
+        f"AND NOT EXISTS (SELECT 1 FROM {COUNTING} AND {of_photo})",
+        *(sha256, network, sha256, network),
     )
 
 

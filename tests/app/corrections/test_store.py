@@ -45,6 +45,14 @@ def test_the_latest_of_a_photo_and_network_counts_and_undo_brings_the_one_before
     assert store.get(unsure.id).label is None
 
 
+def test_the_last_one_added_counts_even_if_a_clock_was_slow(store):
+    first = store.add(correction(), b"photo")
+    late = store.add(correction(label="not_cat", time=NOON - SECOND))
+    assert store.list() == [late]
+    store.delete(late.id)
+    assert store.list() == [first]
+
+
 def test_an_unsure_photo_is_kept_once_and_not_after_it_was_corrected(store):
     first = store.add(correction(label=None), b"photo")
     assert store.add(correction(label=None, time=NOON + SECOND), b"photo") == first
