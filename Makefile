@@ -74,6 +74,7 @@ lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra train -c requirements/serve.txt -o requirements/train.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --all-extras -c requirements/train.txt -o requirements/dev.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra tracing -c requirements/serve.txt -o requirements/tracing.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra postgresql -c requirements/serve.txt -o requirements/postgresql.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/ray.in -c requirements/serve.txt -o requirements/ray.txt
 
 train-setup: $(VENV)/.dev  ## install what training needs, and run nothing

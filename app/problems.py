@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from app.errors import (
     InvalidRequest,
@@ -62,6 +63,20 @@ def _path(request: Request) -> str:
     return get_route_path(request.scope)
 
 
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+"""That a path may answer; HEAD wherever GET."""
+
+
+def _methods(request: Request) -> str:
+    """The methods that a path answers. Several routes may have it, and Starlette's error names those of the first alone."""
+    answered = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+    return ", ".join(answered).replace("GET", "GET, HEAD")
+
+
 def register(app: FastAPI) -> None:
     """Answer Catscope's own errors, FastAPI's and Starlette's as problems."""
 
@@ -78,7 +93,7 @@ def register(app: FastAPI) -> None:
         if error.status_code == http.HTTPStatus.NOT_FOUND:
             return response(NotFound(f"There is nothing at {request.url.path}; /docs lists what there is."), _path(request))
         if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "").replace("GET", "GET, HEAD")
+            allowed = _methods(request) if (error.headers or {}).get("Allow") else ""
             answer = response(
                 MethodNotAllowed(f"{request.url.path} does not answer {request.method}, but {allowed}."), _path(request)
             )

@@ -214,7 +214,7 @@ class Postgresql(Database):
             from psycopg.conninfo import make_conninfo
         except ImportError as error:
             raise ValueError(
-                "CATSCOPE_KEEP_DATABASE names PostgreSQL, which needs the package psycopg: pip install 'psycopg[binary]'"
+                "CATSCOPE_KEEP_DATABASE names PostgreSQL, which needs a package: pip install -r requirements/postgresql.txt"
             ) from error
         try:
             self._address = make_conninfo(url, connect_timeout=BUSY_S, tcp_user_timeout=BUSY_S * 2000)  # seconds, ms

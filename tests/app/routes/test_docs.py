@@ -30,11 +30,18 @@ ENDPOINTS = [
     ("/models", "get"),
     ("/models/{network}", "get"),
     ("/models/{network}/kernels/{stage}", "get"),
+    ("/corrections", "post"),
+    ("/corrections", "get"),
+    ("/corrections", "delete"),
+    ("/corrections/export", "get"),
+    ("/corrections/{id}", "get"),
+    ("/corrections/{id}", "delete"),
+    ("/corrections/{id}/photo", "get"),
     ("/health/live", "get"),
     ("/health/ready", "get"),
 ]
-OTHERS = ("/predict/batch", "/classify")
-"""Endpoints for several photos, or for one that is not part of a form."""
+OTHERS = ("/predict/batch", "/classify", "/corrections")
+"""Endpoints for several photos, or for one that is not part of a form or may be left out."""
 OF_A_PHOTO = [path for path, method in ENDPOINTS if method == "post" and path not in OTHERS and "/v2/" not in path]
 
 
