@@ -45,6 +45,7 @@ WRK = "needs wrk: tests/benchmarks/test_clients.py runs what it is made of"
 PEERS = "installs other runtimes or servers, and takes long"
 LONG = "measures for minutes"
 RAY = "needs Ray, which is several times as large as Catscope: tests/deploy/ray runs it"
+REVIEW = "needs a store: tests/app/commands/test_correct.py runs it"
 ELSEWHERE = {
     f"{PYTHON} -m benchmarks.memory --out benchmarks/memory.json": WRK,
     f"{PYTHON} -m benchmarks.load --out benchmarks/load.json": WRK,
@@ -94,6 +95,15 @@ ELSEWHERE = {
     "mv model/cat model/cat.old && mv cat.new model/cat && kill -HUP \"$(pgrep -of 'python -m app')\"": (
         "signals any service on this machine: tests/faults/test_reload.py does it to one of its own"
     ),
+    f"{PYTHON} -m app correct examples/chelsea.png --label cat": REVIEW,
+    f"{PYTHON} -m app review --kind unsure": REVIEW,
+    f"{PYTHON} -m app review --label 000644a3b2c1d0e5f60718a9=cat": REVIEW,
+    f"{PYTHON} -m app review --delete 000644a3b2c1d0e5f60718a9": REVIEW,
+    f"{PYTHON} -m app review --export corrections.zip": REVIEW,
+    f"{PYTHON} -m app review --delete-all --yes": REVIEW,
+    f"{PYTHON} -m pip install --require-hashes -r requirements/postgresql.txt": "changes this environment, which has them: "
+    "tests/app/corrections runs them",
+    "docker build --build-arg REQUIREMENTS=postgresql -t catscope .": "needs Docker: tests/docker/test_image.py builds the image",
     f"{PYTHON} -m pip install --require-hashes -r requirements/tracing.txt": "changes this environment: "
     "tests/app/telemetry/test_tracing.py installs the same",
     "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 OTEL_SERVICE_NAME=catscope make serve": (
