@@ -188,6 +188,7 @@ class Sqlite(Database):
         connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            connection.execute("PRAGMA secure_delete = ON").fetchall()  # what is deleted is overwritten
         except sqlite3.Error:
             connection.close()
             raise
