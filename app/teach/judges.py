@@ -73,8 +73,13 @@ def units(means: np.ndarray) -> np.ndarray:
     """(channels,) float64: by how much each channel varies from photo to photo. Weights are penalised in these units, so
     that a channel which is faint and telling counts as much as a loud one.
     """
-    spread = means.std(axis=(0, 1), dtype=np.float64)
-    return np.asarray((spread + FAINTEST * spread.mean() + _TINY) * np.sqrt(means.shape[-1] / 10))
+    return np.asarray(spread(means) * np.sqrt(means.shape[-1] / 10))
+
+
+def spread(means: np.ndarray) -> np.ndarray:
+    """(channels,) float64: each channel's standard deviation from photo to photo, and FAINTEST of the mean channel's."""
+    each = means.std(axis=(0, 1), dtype=np.float64)
+    return np.asarray(each + FAINTEST * each.mean() + _TINY)
 
 
 def best_penalty(means: np.ndarray, labels: np.ndarray, folds: Sequence[np.ndarray], classes: int) -> float:
