@@ -19,6 +19,7 @@ import os
 import platform
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from app.capacity import cores
 from app.inference.decode import MAX_PIXELS, decode
 from app.inference.networks import contract
 from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.onnx.other_classes import LAST
+from app.inference.predict import read
 from app.inference.tensor import to_tensor
 from app.teach.familiar import known
 from app.teach.photos import File, Seen, Skipped, look
@@ -89,10 +92,10 @@ def main() -> None:
     start = pretrained(SIDE)
     imagenet = keras.Model(start.input, layers.GlobalAveragePooling2D()(start.get_layer("head").output))
     strangers = [path for paths in others(kinds, arguments.data).values() for path in paths]
-    unlike = seen_means(looked(["other"], [(path, 0) for path in strangers], network))
+    unlike = seen_means(strangers, network)
     runs: list[dict[str, Any]] = []
     for task, classes in TASKS.items():
-        seen: dict[Path, tuple[Seen, np.ndarray]] = {}
+        seen: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
         for draw in range(arguments.draws):
             for count in COUNTS:
                 learn, held_out = drawn(kinds, classes, f"{draw} {task}", count)
@@ -135,7 +138,7 @@ def measure(
     unlike: np.ndarray,
     network: OnnxNetwork,
     imagenet: keras.Model,
-    seen: dict[Path, tuple[Seen, np.ndarray]],
+    seen: dict[Path, tuple[np.ndarray, np.ndarray]],
 ) -> dict[str, Any]:
     """The accuracy of each of METHODS on the held-out photos, how `unlike`, (n, channels), is told from them, and the
     seconds that teaching took, photos included. `seen` keeps what was seen in photos for the next draw.
@@ -144,18 +147,18 @@ def measure(
     looked_at = looked(classes, learn, network)
     taught = teach(tuple(classes), looked_at)
     seconds = time.perf_counter() - started
-    left = [(file, label) for file, label in (*learn, *held_out) if file not in seen]
-    if left:
-        pixels = np.concatenate([to_tensor(decode(file.read_bytes()).image, SIDE, SIDE) for file, _ in left])
+    photos = {file: photo for (file, _), photo in zip(learn, looked_at, strict=True) if isinstance(photo, Seen)}
+    if new := [file for file, _ in (*learn, *held_out) if file not in seen]:
+        pixels = np.concatenate([to_tensor(decode(file.read_bytes()).image, SIDE, SIDE) for file in new])
         frozen = imagenet.predict(pixels, batch_size=16, verbose=0)
-        for (file, _), photo, features in zip(left, looked(classes, left, network), frozen, strict=True):
-            assert isinstance(photo, Seen), photo
-            seen[file] = photo, features
+        means = [photos[file].means[0] for file in new if file in photos]
+        means += list(seen_means([file for file in new if file not in photos], network))
+        seen |= {file: (mean, row) for file, mean, row in zip(new, means, frozen, strict=True)}  # what is taught comes first
     labels = np.array([label for _, label in held_out])
-    features = np.stack([seen[file][0].means[0] for file, _ in held_out])
+    features = np.stack([seen[file][0] for file, _ in held_out])
     rows = np.array([label for _, label in learn])
-    known = np.stack([seen[file][0].means[0] for file, _ in learn])
-    centroids = np.stack([known[rows == label].mean(axis=0) for label in range(len(classes))])
+    known_means = np.stack([seen[file][0] for file, _ in learn])
+    centroids = np.stack([known_means[rows == label].mean(axis=0) for label in range(len(classes))])
     plain = fitted(np.stack([seen[file][1] for file, _ in learn]), rows, len(classes))
     said = {
         "teach": taught.judges.scores(features).argmax(axis=1),
@@ -168,7 +171,7 @@ def measure(
         "unfamiliar": apart(
             taught.familiarity.distances(features), taught.familiarity.distances(unlike), taught.familiarity.limit
         ),
-        "left_out": left_out(np.stack([seen[file][0].means for file, _ in learn]), rows, features, labels),
+        "left_out": left_out(np.stack([photos[file].means for file, _ in learn]), rows, features, labels),
         "promised": [taught.accuracy.low, taught.accuracy.value, taught.accuracy.high],
         "seconds": round(seconds, 1),
     }
@@ -194,9 +197,15 @@ def _is_wild(species: str) -> bool:
     return species not in (*KEPT, "cat") and not species.startswith(FELIDS)
 
 
-def seen_means(photos: list[Seen | Skipped]) -> np.ndarray:
-    """(n, channels) of photos as they are."""
-    return np.stack([photo.means[0] for photo in photos if isinstance(photo, Seen)])
+def seen_means(files: list[Path], network: OnnxNetwork) -> np.ndarray:
+    """(n, channels) float32: the means of what the network sees in photos as they are."""
+
+    def one(file: Path) -> np.ndarray:
+        _, tensor = read(file.read_bytes(), network, MAX_PIXELS)
+        return network.run(tensor, [LAST]).stages[LAST].mean(axis=(0, 1), dtype=np.float32)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return np.array(list(pool.map(one, files)))
 
 
 def apart(own: np.ndarray, other: np.ndarray, limit: float) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.inference.networks import familiarity
-from app.inference.networks.familiarity import Familiarity
+from app.inference import familiarity
+from app.inference.familiarity import Familiarity
 from app.inference.networks.onnx.other_classes import LAST
 from app.teach.judges import spread
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from app.errors import InvalidRequest
-from app.inference.networks.familiarity import Familiarity
+from app.inference.familiarity import Familiarity
 from app.teach import calibrate, familiar, judges
 from app.teach.alike import alike
 from app.teach.calibrate import Band

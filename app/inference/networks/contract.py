@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import NetworkError
-from app.inference.networks import familiarity
-from app.inference.networks.familiarity import Familiarity
+from app.inference import familiarity
+from app.inference.familiarity import Familiarity
 
 EPOCHS_FILE = "epochs.npy"
 """The file with a network's weights after each epoch: (epochs + 1, parameters) float16."""

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from app.errors import NetworkError
+from app.inference.familiarity import Familiarity, read
 from app.inference.networks.contract import load
 from app.inference.networks.engines import OnnxNetwork
-from app.inference.networks.familiarity import Familiarity, read
 
 STAGE, CHANNELS = "block5_relu", 192
 
