@@ -6,15 +6,20 @@ Tasks of five to nine classes, 5 and 20 photos a class, drawn anew for each of -
 a class. Beside it, on the same photos: the nearest of the classes' centroids, by the same features; and a fully connected
 layer on the frozen features of ImageNet's EfficientNet-Lite0, as many products train a classifier of one's own.
 
+How well is it known what is unfamiliar? Photos of other kinds, OTHERS, are told from held-out photos of the classes that
+were taught, and so are those of a class that was left out: the area under the ROC curve, and some points of it.
+
 The network `cat`, from which teaching starts, has seen many of these photos, labelled only as cats or no cats.
 """
 
 import argparse
+import csv
 import json
 import os
 import platform
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +32,10 @@ from app.capacity import cores
 from app.inference.decode import MAX_PIXELS, decode
 from app.inference.networks import contract
 from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.onnx.other_classes import LAST
+from app.inference.predict import read
 from app.inference.tensor import to_tensor
+from app.teach.familiar import known
 from app.teach.photos import File, Seen, Skipped, look
 from app.teach.teach import teach
 from benchmarks.own_classes import by_kind
@@ -57,6 +65,16 @@ COUNTS = (5, 20)
 HELD_OUT = 30
 METHODS = ("teach", "centroid", "imagenet")
 SIDE = 224
+OTHERS: dict[str, int] = {"things": 100, "wild animals": 100, "streets": 50}
+"""Photos of each kind that no task teaches: of ImageNet's classes from `abacus` on, but no flowers; of species that are
+neither felids nor kept by people; of Vietnamese streets, shops and gardens.
+"""
+KEPT = ("equus-caballus", "bos-taurus", "ovis-aries", "canis-lupus-familiaris", "lepus-americanus", "homo-sapiens")
+FELIDS = ("panthera", "puma", "acinonyx", "smilodon")
+THINGS, FLOWERS = 398, (985, 986)
+"""ImageNet's indices of `abacus`, the first thing after the animals, and of flowers."""
+FALSE = (0.01, 0.05, 0.1)
+"""Shares of own photos that are taken for unfamiliar, at which the ROC curve is read."""
 EPOCHS, BATCH, RATE = 100, 16, 1e-3
 """Of the fully connected layer: Adam's steps, as tutorials of transfer learning have them, but more of them."""
 
@@ -73,14 +91,16 @@ def main() -> None:
     network = OnnxNetwork(contract.load(Path("model/cat")))
     start = pretrained(SIDE)
     imagenet = keras.Model(start.input, layers.GlobalAveragePooling2D()(start.get_layer("head").output))
+    strangers = [path for paths in others(kinds, arguments.data).values() for path in paths]
+    unlike = seen_means(strangers, network)
     runs: list[dict[str, Any]] = []
     for task, classes in TASKS.items():
-        seen: dict[Path, tuple[Seen, np.ndarray]] = {}
+        seen: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
         for draw in range(arguments.draws):
             for count in COUNTS:
                 learn, held_out = drawn(kinds, classes, f"{draw} {task}", count)
                 run = {"task": task, "classes": len(classes), "draw": draw, "photos": count}
-                run |= measure(list(classes), learn, held_out, network, imagenet, seen)
+                run |= measure(list(classes), learn, held_out, unlike, network, imagenet, seen)
                 print(json.dumps(run), flush=True)
                 runs.append(run)
     result = {
@@ -90,7 +110,7 @@ def main() -> None:
         "summary": summary(runs),
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(table(result))
+    print(table(result), unfamiliar_table(result), sep="\n\n")
 
 
 Labelled = list[tuple[Path, int]]
@@ -115,29 +135,30 @@ def measure(
     classes: list[str],
     learn: Labelled,
     held_out: Labelled,
+    unlike: np.ndarray,
     network: OnnxNetwork,
     imagenet: keras.Model,
-    seen: dict[Path, tuple[Seen, np.ndarray]],
+    seen: dict[Path, tuple[np.ndarray, np.ndarray]],
 ) -> dict[str, Any]:
-    """The accuracy of each of METHODS on the held-out photos, and the seconds that teaching took, photos included. `seen`
-    keeps what was seen in photos for the next draw.
+    """The accuracy of each of METHODS on the held-out photos, how `unlike`, (n, channels), is told from them, and the
+    seconds that teaching took, photos included. `seen` keeps what was seen in photos for the next draw.
     """
     started = time.perf_counter()
     looked_at = looked(classes, learn, network)
     taught = teach(tuple(classes), looked_at)
     seconds = time.perf_counter() - started
-    left = [(file, label) for file, label in (*learn, *held_out) if file not in seen]
-    if left:
-        pixels = np.concatenate([to_tensor(decode(file.read_bytes()).image, SIDE, SIDE) for file, _ in left])
+    photos = {file: photo for (file, _), photo in zip(learn, looked_at, strict=True) if isinstance(photo, Seen)}
+    if new := [file for file, _ in (*learn, *held_out) if file not in seen]:
+        pixels = np.concatenate([to_tensor(decode(file.read_bytes()).image, SIDE, SIDE) for file in new])
         frozen = imagenet.predict(pixels, batch_size=16, verbose=0)
-        for (file, _), photo, features in zip(left, looked(classes, left, network), frozen, strict=True):
-            assert isinstance(photo, Seen), photo
-            seen[file] = photo, features
+        means = [photos[file].means[0] for file in new if file in photos]
+        means += list(seen_means([file for file in new if file not in photos], network))
+        seen |= {file: (mean, row) for file, mean, row in zip(new, means, frozen, strict=True)}  # what is taught comes first
     labels = np.array([label for _, label in held_out])
-    features = np.stack([seen[file][0].means[0] for file, _ in held_out])
+    features = np.stack([seen[file][0] for file, _ in held_out])
     rows = np.array([label for _, label in learn])
-    known = np.stack([seen[file][0].means[0] for file, _ in learn])
-    centroids = np.stack([known[rows == label].mean(axis=0) for label in range(len(classes))])
+    known_means = np.stack([seen[file][0] for file, _ in learn])
+    centroids = np.stack([known_means[rows == label].mean(axis=0) for label in range(len(classes))])
     plain = fitted(np.stack([seen[file][1] for file, _ in learn]), rows, len(classes))
     said = {
         "teach": taught.judges.scores(features).argmax(axis=1),
@@ -147,9 +168,67 @@ def measure(
     return {
         "held_out": len(labels),
         "accuracy": {method: round(float((answer == labels).mean()), 4) for method, answer in said.items()},
+        "unfamiliar": apart(
+            taught.familiarity.distances(features), taught.familiarity.distances(unlike), taught.familiarity.limit
+        ),
+        "left_out": left_out(np.stack([photos[file].means for file, _ in learn]), rows, features, labels),
         "promised": [taught.accuracy.low, taught.accuracy.value, taught.accuracy.high],
         "seconds": round(seconds, 1),
     }
+
+
+def others(kinds: dict[tuple[str, str], list[Path]], folder: Path) -> dict[str, list[Path]]:
+    """The photos of each of OTHERS, drawn once."""
+    with (folder / "val-objects-classes.csv").open(newline="") as lines:
+        indices = {line["file"]: int(line["imagenet_index"]) for line in csv.DictReader(lines)}
+    things = [path for path in kinds["imagenet", "imagenet"] if _is_thing(indices["/".join(path.parts[-2:])])]
+    wild = [path for (source, kind), paths in kinds.items() if source == "species151" and _is_wild(kind) for path in paths]
+    found = {"things": things, "wild animals": wild, "streets": list(kinds["vietscenes", "scene"])}
+    for name, paths in found.items():
+        random.Random(name).shuffle(paths)  # noqa: S311 - no secret depends on it
+    return {name: paths[: OTHERS[name]] for name, paths in found.items()}
+
+
+def _is_thing(index: int) -> bool:
+    return index >= THINGS and index not in FLOWERS
+
+
+def _is_wild(species: str) -> bool:
+    return species not in (*KEPT, "cat") and not species.startswith(FELIDS)
+
+
+def seen_means(files: list[Path], network: OnnxNetwork) -> np.ndarray:
+    """(n, channels) float32: the means of what the network sees in photos as they are."""
+
+    def one(file: Path) -> np.ndarray:
+        _, tensor = read(file.read_bytes(), network, MAX_PIXELS)
+        return network.run(tensor, [LAST]).stages[LAST].mean(axis=(0, 1), dtype=np.float32)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return np.array(list(pool.map(one, files)))
+
+
+def apart(own: np.ndarray, other: np.ndarray, limit: float) -> dict[str, Any]:
+    """How well distances of other photos are told from those of own: the area under the ROC curve (Hanley and McNeil 1982),
+    its points at FALSE, and the point of the limit, each [share of own, share of others] found unfamiliar.
+    """
+    higher = (other[:, None] > own).mean() + (other[:, None] == own).mean() / 2
+    points = [[share, round(float((other > np.quantile(own, 1 - share)).mean()), 4)] for share in FALSE]
+    at_limit = [round(float((distances > limit).mean()), 4) for distances in (own, other)]
+    return {"auroc": round(float(higher), 4), "points": points, "limit": at_limit}
+
+
+def left_out(means: np.ndarray, labels: np.ndarray, features: np.ndarray, shows: np.ndarray) -> float:
+    """The mean area under the ROC curve when one class after the other is not taught: its held-out photos, which are not
+    familiar then, against the others'. `means` (n, 2, channels) with `labels` are taught, `features` with `shows` held out.
+    """
+    areas = []
+    for missing in range(labels.max() + 1):
+        rest = labels != missing
+        familiar = known(means[rest], np.unique(labels[rest], return_inverse=True)[1], labels.max())
+        distances = familiar.distances(features)
+        areas.append(apart(distances[shows != missing], distances[shows == missing], np.inf)["auroc"])
+    return round(float(np.mean(areas)), 4)
 
 
 def looked(classes: list[str], photos: Labelled, network: OnnxNetwork) -> list[Seen | Skipped]:
@@ -176,7 +255,8 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """For each task and number of photos the mean accuracy of each method with its 95 % interval, the percentile bootstrap's
-    over the draws (Efron 1979), how often the promised interval held the accuracy found, and the mean seconds.
+    over the draws (Efron 1979), how often the promised interval held the accuracy found, the mean seconds, and the means of
+    what `apart` and `left_out` found.
     """
     rows = []
     for task in TASKS:
@@ -190,8 +270,35 @@ def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 row[method] = [round(float(number), 4) for number in (accuracies.mean(), low, high)]
             held = [run["promised"][0] <= run["accuracy"]["teach"] <= run["promised"][2] for run in chosen]
             row |= {"promise_held": sum(held), "seconds": round(float(np.mean([run["seconds"] for run in chosen])), 1)}
+            apart_by = [run["unfamiliar"] for run in chosen]
+            row["unfamiliar"] = {
+                "auroc": _mean([by["auroc"] for by in apart_by]),
+                "points": [[share, _mean([by["points"][at][1] for by in apart_by])] for at, share in enumerate(FALSE)],
+                "limit": [_mean([by["limit"][at] for by in apart_by]) for at in (0, 1)],
+                "left_out": _mean([run["left_out"] for run in chosen]),
+            }
             rows.append(row)
     return rows
+
+
+def _mean(values: list[float]) -> float:
+    return round(float(np.mean(values)), 4)
+
+
+def unfamiliar_table(result: dict[str, Any]) -> str:
+    """A Markdown table of how unfamiliar photos are told."""
+    lines = [
+        "| task | photos a class | AUROC | "
+        + " | ".join(f"found at {share:.0%} of own" for share in FALSE)
+        + " | at the limit: own | others | AUROC, a class left out |",
+        "|---|---|---|" + "---|" * (len(FALSE) + 3),
+    ]
+    for row in result["summary"]:
+        by = row["unfamiliar"]
+        shares = [f"{share:.0%}" for _, share in by["points"]] + [f"{by['limit'][0]:.1%}", f"{by['limit'][1]:.0%}"]
+        cells = [row["task"], row["photos"], f"{by['auroc']:.3f}", *shares, f"{by['left_out']:.3f}"]
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines)
 
 
 def table(result: dict[str, Any]) -> str:

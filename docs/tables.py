@@ -30,7 +30,7 @@ PAGES = (
 NETWORKS = ("cat", "tutorial", "dense")
 BENCHMARKS = (
     *("load", "start", "memory", "page", "classify", "audit", "hostile", "steps", "runtimes", "precision", "decoders"),
-    *("growth", "scaling", "training", "bulk", "detectors", "own_classes"),
+    *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach"),
 )
 
 
@@ -94,6 +94,7 @@ def reliability() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     **{name: benchmark(name) for name in BENCHMARKS},
     "bulk-on-paper": benchmark("bulk", "paper_table"),
+    "unfamiliar": benchmark("teach", "unfamiliar_table"),
     "peers": benchmark("peers", "tables", "peers.table"),
     "peers-in-short": benchmark("peers", "short", "peers.table"),
     "accuracy": accuracy,

@@ -36,7 +36,7 @@ APP_LAYERS = [
         "app.inference.drawing",
         "app.inference.networks",
     ],
-    ["app.inference.jpeg"],
+    ["app.inference.jpeg", "app.inference.familiarity"],
     ["app.errors"],
     ["app"],
 ]

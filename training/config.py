@@ -189,8 +189,10 @@ def check_classes(classes: tuple[str, ...]) -> None:
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise TrainingError(f"the classes are {' '.join(classes)}; there must be two or more, each named once")
     for name in classes:
-        if name != Path(name).name or not name.isprintable() or name in ("", ".", "..", "unsure"):
-            raise TrainingError(f"{name!r} cannot be a class: a class is named like a folder, and not `unsure`")
+        if name != Path(name).name or not name.isprintable() or name in ("", ".", "..", "unsure", "unfamiliar"):
+            raise TrainingError(
+                f"{name!r} cannot be a class: a class is named like a folder, and not `unsure` or `unfamiliar`"
+            )
 
 
 def check_unsure(unsure: float) -> None:

@@ -78,8 +78,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """
     network = network_of(arguments, settings)
     contract = network.contract
-    if arguments.expect not in (None, "unsure", *contract.classes):
-        raise ValueError(f"--expect is {arguments.expect}; verdicts are {', '.join(contract.classes)} and unsure")
+    verdicts = [*contract.classes, "unsure", *(["unfamiliar"] if contract.familiarity else [])]
+    if arguments.expect not in (None, *verdicts):
+        raise ValueError(f"--expect is {arguments.expect}; verdicts are {', '.join(verdicts[:-1])} and {verdicts[-1]}")
     if arguments.resume and not arguments.out:
         raise ValueError("--resume needs --out: output to a pipe or a terminal cannot be read back")
     tally = Tally(arguments.expect, frozenset(contract.classes if arguments.expect_folders else ()))

@@ -21,9 +21,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return 0
     height, width, _ = contract.input_shape
     low, high = contract.unsure
+    beyond = f", unfamiliar beyond {contract.familiarity.limit:.3f}" if contract.familiarity else ""
     classes = " or ".join(contract.classes)
     print(f"{contract.network} {contract.version}: {classes}, from a photo stretched to {height}x{width}")
-    print(f"{contract.parameters:,} parameters; unsure from {low:g} to {high:g}; {contract.folder}")
+    print(f"{contract.parameters:,} parameters; unsure from {low:g} to {high:g}{beyond}; {contract.folder}")
     print()
     rows = [_cells(contract, stage) for stage in (_in_order(contract) if arguments.inner else contract.stages)]
     print(table([COLUMNS, *rows]))

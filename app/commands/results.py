@@ -45,8 +45,8 @@ class Table:
     def line(self, row: Row) -> str:
         """See Format.line."""
         if row.answer is None:
-            return f"{'error':9}        {shown(row.path)}: {row.error}\n"
-        return f"{row.answer.verdict:9} {row.answer.probabilities[row.answer.label]:6.4f} {shown(row.path)}\n"
+            return f"{'error':10}        {shown(row.path)}: {row.error}\n"
+        return f"{row.answer.verdict:10} {row.answer.probabilities[row.answer.label]:6.4f} {shown(row.path)}\n"
 
 
 def shown(path: str) -> str:

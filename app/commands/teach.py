@@ -78,6 +78,8 @@ def _report(taught: Taught, out: Path, model_dir: Path, seconds: float) -> None:
     print(f"Answers to photos not seen before, in {taught.folds}-fold cross-validation:\n\n{table(rows)}\n")
     if taught.alike:
         print(f"{taught.alike} photos look like another one; such photos were kept together.\n")
+    own = taught.unfamiliar
+    print(f"Of these photos, {own.value:.1%} would be unfamiliar ({own.low:.1%} to {own.high:.1%}).\n")
     for mistake in taught.mistakes[:SHOWN]:
         print(f"wrong: {mistake.name} shows {mistake.shows}, the answer was {mistake.said} ({mistake.probability:.2f})")
     if len(taught.mistakes) > SHOWN:

@@ -34,7 +34,8 @@ class Answer:
 
     `probabilities` maps class names to 0..1; `heatmap` is a PNG or None, `heatmap_class` the class whose evidence it shows,
     `heatmap_peak` the evidence at its brightest position, 0 if there is none; `input` a lossless WebP of what the network
-    saw, or None; `milliseconds` maps steps to durations.
+    saw, or None; `milliseconds` maps steps to durations; `distance` is the photo's from those that the network was taught,
+    None of a network that was trained.
     """
 
     label: str
@@ -47,6 +48,7 @@ class Answer:
     input: bytes | None
     photo: Photo
     milliseconds: dict[str, float]
+    distance: float | None = None
 
 
 def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: int = MAX_PIXELS) -> Answer:
@@ -77,7 +79,7 @@ def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: 
         stopwatch.lap("heatmap")
     return Answer(
         label=likeliest(probabilities),
-        verdict=network.contract.verdict(probabilities),
+        verdict=network.contract.verdict(probabilities, result.distance),
         probabilities=probabilities,
         feature_maps=tuple(maps),
         heatmap=picture,
@@ -86,6 +88,7 @@ def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: 
         input=input_file(tensor) if options.input else None,
         photo=photo,
         milliseconds=stopwatch.laps,
+        distance=result.distance,
     )
 
 

@@ -67,7 +67,7 @@ def guises(photo: Photo, results: list[GuiseResult], networks: Mapping[str, Netw
         answer = {
             name: {
                 "label": labels[name],
-                "verdict": networks[name].contract.verdict(probabilities),
+                "verdict": networks[name].contract.verdict(probabilities, result.distances[name]),
                 "probabilities": probabilities,
                 "same": labels[name] == original[name],
             }

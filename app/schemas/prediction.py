@@ -41,14 +41,28 @@ class FeatureMapAnswer(BaseModel):
     channels: list[ChannelAnswer] = Field(description="The strongest channels by mean magnitude, the strongest first")
 
 
+class FamiliarityAnswer(BaseModel):
+    """How much a photo looks like those that were taught."""
+
+    distance: float = Field(
+        description="From the nearest class: 0 for what looks as its photos do on average, about 1 for what has nothing in "
+        "common with any",
+        examples=[0.21],
+    )
+    limit: float = Field(description="Beyond this distance the verdict is `unfamiliar`", examples=[0.27])
+
+
 class Prediction(EditsAnswer):
     """The answer to one photo."""
 
     label: str = Field(description="The likelier class, `cat` or `not_cat` unless the network has others", examples=["cat"])
     verdict: str = Field(
-        description="The label, or `unsure` where the probability lies in the network's band", examples=["cat", "unsure"]
+        description="The label, or `unsure` where the probability lies in the network's band, or, of a network that was "
+        "taught, `unfamiliar` where the photo is unlike all that it was taught",
+        examples=["cat", "unsure"],
     )
     probabilities: dict[str, float] = Field(description="They sum to 1", examples=[{"cat": 0.9871, "not_cat": 0.0129}])
+    familiarity: FamiliarityAnswer | None = Field(None, description="Missing unless the network was taught")
     feature_maps: list[FeatureMapAnswer]
     heatmap: str | None = Field(description="A PNG data URI of the photo's aspect ratio: where the evidence for a cat lies")
     heatmap_peak: float | None = Field(
@@ -111,6 +125,7 @@ def prediction(answer: Answer, network: Network) -> dict[str, Any]:
         "label": answer.label,
         "verdict": answer.verdict,
         "probabilities": answer.probabilities,
+        **_familiarity(answer, network),
         "feature_maps": [_feature_map(feature_map) for feature_map in answer.feature_maps],
         "heatmap": data_uri(answer.heatmap),
         "heatmap_peak": answer.heatmap_peak,
@@ -121,6 +136,11 @@ def prediction(answer: Answer, network: Network) -> dict[str, Any]:
         **edits_answer(network),
         "timings_ms": answer.milliseconds,
     }
+
+
+def _familiarity(answer: Answer, network: Network) -> dict[str, Any]:
+    known = network.contract.familiarity
+    return {"familiarity": {"distance": answer.distance, "limit": known.limit}} if known else {}
 
 
 def _feature_map(feature_map: FeatureMap) -> dict[str, Any]:

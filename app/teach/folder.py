@@ -1,10 +1,12 @@
 """What was taught comes in; the folder of a network that can be served goes out."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from app.teach.teach import Taught
 VERSION = "1.0.0"
 """Of every network that is taught: a name can be taught once."""
 
+PHOTOS = "photos.npz"
+"""What was seen in the photos, so that other judges can be fitted without them."""
+
 
 def check_start(contract: Contract) -> None:
     """Raise NetworkError unless other classes can be taught to this network."""
@@ -28,7 +33,7 @@ def check_start(contract: Contract) -> None:
 
 
 def write(taught: Taught, start: Contract, folder: Path, within: Path | None = None) -> None:
-    """Write the network that begins as `start` does: model.onnx, contract.json, metrics.json and history.json.
+    """Write the network that begins as `start` does: model.onnx, photos.npz, contract.json, metrics.json and history.json.
 
     The folder appears whole or not at all; until then its files are `within` another folder of the same file system, or
     beside it. Raises NetworkError if there is something already, or if it cannot be written.
@@ -36,7 +41,7 @@ def write(taught: Taught, start: Contract, folder: Path, within: Path | None = N
     check_free(folder)
     stages, inner = _before(start)
     model = with_classes(start.verified("model.onnx").read_bytes(), weights(taught), _shape(taught, stages[-1]))
-    digest = hashlib.sha256(model).hexdigest()
+    digest, seen = hashlib.sha256(model).hexdigest(), seen_in(taught)
     classes, channels = len(taught.classes), stages[-1].shape[-1]
     new = _judging(classes, channels, _shape(taught, stages[-1]))
     begun = {"network": start.network, "version": start.version, "sha256": start.files["model.onnx"]}
@@ -48,9 +53,10 @@ def write(taught: Taught, start: Contract, folder: Path, within: Path | None = N
         "input": {"name": "image", "shape": start.input_shape, "range": [0, 255], "resize": "stretch"},
         "axes": AXES,
         "unsure": {"low": taught.band.low, "high": taught.band.high},
+        "unfamiliar": taught.familiarity.plain(),
         "parameters": sum(stage.parameters for stage in (*stages, *inner, *new)),
         "started_from": begun,
-        "files": {"model.onnx": digest},
+        "files": {"model.onnx": digest, PHOTOS: hashlib.sha256(seen).hexdigest()},
         "stages": [plain(stage) for stage in (*stages, *new)],
         "inner": [plain(layer) for layer in inner],
     }
@@ -60,6 +66,7 @@ def write(taught: Taught, start: Contract, folder: Path, within: Path | None = N
         try:
             part.chmod(0o755)
             (part / "model.onnx").write_bytes(model)
+            (part / PHOTOS).write_bytes(seen)
             for name, record in (
                 ("contract", contract),
                 ("metrics", _metrics(taught, folder.name, digest)),
@@ -91,6 +98,27 @@ def weights(taught: Taught) -> dict[str, np.ndarray]:
         "scores/kernel": (np.eye(len(bias)) / taught.temperature).astype(np.float32),
         "scores/bias": np.zeros(len(bias), np.float32),
     }
+
+
+def seen_in(taught: Taught) -> bytes:
+    """The file PHOTOS, in the order of the photos' digests; the same photos give the same bytes.
+
+    `means` (n, 2, channels) float16, of the photo and its mirror image; `labels` (n,) int64; `sha256` (n,) of 64 bytes;
+    `scores` (n, classes) float32, those of cross-validation.
+    """
+    arrays = {
+        "means": taught.means,
+        "labels": np.array([photo.label for photo in taught.photos], np.int64),
+        "sha256": np.array([photo.sha256 for photo in taught.photos], "S64"),
+        "scores": taught.unseen,
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, values in arrays.items():
+            array = io.BytesIO()
+            np.lib.format.write_array(array, values, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), array.getvalue())  # all of one date, unlike np.savez
+    return packed.getvalue()
 
 
 def _shape(taught: Taught, last: Stage) -> tuple[int, int, int]:
@@ -139,6 +167,7 @@ def _metrics(taught: Taught, name: str, digest: str) -> dict[str, Any]:
             "confusion": taught.confusion,
             "decided_accuracy": taught.band.decided_accuracy,
             "unsure": taught.band.unsure,
+            "unfamiliar": {"own": asdict(taught.unfamiliar), "limit": round(taught.familiarity.limit, 4)},
             "mistakes": [asdict(mistake) for mistake in taught.mistakes],
             "warnings": taught.warnings,
         },

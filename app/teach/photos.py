@@ -24,8 +24,8 @@ MOST_TOGETHER = 5000
 LONGEST_NAME = 60
 """Characters of a class's name."""
 
-UNSURE = "unsure"
-"""A verdict, and so no name of a class."""
+VERDICTS = ("unsure", "unfamiliar")
+"""Beside the classes, and so no names of any."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def check(classes: Mapping[str, Sequence[File]]) -> None:
 def check_name(name: str) -> str:
     """A class's name, made the same for names that people would confuse. Raises InvalidRequest for what cannot be one."""
     plain = name.strip().casefold()
-    if not plain or len(name) > LONGEST_NAME or not name.isprintable() or plain == UNSURE:
+    if not plain or len(name) > LONGEST_NAME or not name.isprintable() or plain in VERDICTS:
         raise InvalidRequest(
             f"{name[:80]!r} cannot be a class's name, which has 1 to {LONGEST_NAME} printable characters and is not "
-            f"{UNSURE}."
+            f"{' or '.join(VERDICTS)}."
         )
     return plain
 

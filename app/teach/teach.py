@@ -8,7 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from app.errors import InvalidRequest
-from app.teach import calibrate, judges
+from app.inference.familiarity import Familiarity
+from app.teach import calibrate, familiar, judges
 from app.teach.alike import alike
 from app.teach.calibrate import Band
 from app.teach.figures import Figure, share
@@ -35,7 +36,9 @@ class Taught:
 
     The figures are those of cross-validation: each photo answered by judges that were fitted without it and without those
     that look like it. `accuracy` is of all photos, `recall` of each class; `confusion` has a row for each class that photos
-    show and a column for each that was said. `warnings` are sentences for the person who taught.
+    show and a column for each that was said; `unseen` are the scores, (photos, classes) float32, before the temperature.
+    `unfamiliar` is the share of the photos that were unlike all the others. `means` are the photos', as they were fitted:
+    (photos, 2, channels) float16. `warnings` are sentences for the person who taught.
     """
 
     classes: tuple[str, ...]
@@ -43,7 +46,11 @@ class Taught:
     penalty: float
     temperature: float
     band: Band
+    familiarity: Familiarity
+    unfamiliar: Figure
     photos: tuple[Seen, ...]
+    means: np.ndarray
+    unseen: np.ndarray
     skipped: tuple[Skipped, ...]
     folds: int
     alike: int
@@ -66,7 +73,8 @@ def teach(classes: Sequence[str], looked_at: Sequence[Seen | Skipped]) -> Taught
             why = f" {skipped[0].name}: {skipped[0].why}" if skipped else ""
             raise InvalidRequest(f"Of class {name}, {counts[label]} photos can be used; at least {FEWEST} are needed.{why}")
     labels = np.array([photo.label for photo in photos])
-    means = np.stack([photo.means for photo in photos])
+    kept = np.stack([photo.means for photo in photos]).astype(np.float16)
+    means = kept.astype(np.float32)  # what is kept is what is fitted, so that it can be fitted again
     groups = alike(np.stack([photo.looks for photo in photos]))
     folds = judges.folded(labels, groups)
     if len(folds) < 2:
@@ -83,15 +91,22 @@ def teach(classes: Sequence[str], looked_at: Sequence[Seen | Skipped]) -> Taught
         Mistake(photos[row].name, classes[labels[row]], classes[said[row]], round(float(probabilities[row].max()), 4))
         for row in sorted(np.flatnonzero(~right), key=lambda row: -probabilities[row].max())
     ]
+    familiarity, distances = familiar.fit(means, labels, folds, len(classes))
     accuracy = share(int(right.sum()), len(right))
+    unfamiliar = share(int((distances > familiarity.limit).sum()), len(right))
     assert accuracy  # there are photos
+    assert unfamiliar
     return Taught(
         classes=tuple(classes),
         judges=judges.fit(means, labels, len(classes), penalty),
         penalty=penalty,
         temperature=temperature,
         band=band,
+        familiarity=familiarity,
+        unfamiliar=unfamiliar,
         photos=tuple(photos),
+        means=kept,
+        unseen=scores.astype(np.float32),
         skipped=tuple(skipped),
         folds=len(folds),
         alike=len(groups) - len(set(groups)),

@@ -25,7 +25,7 @@ COLUMNS = pa.schema(
         ("path", pa.string()),
         ("label", pa.string()),
         ("verdict", pa.string()),
-        ("cat", pa.float64()),  # the probability of a cat
+        ("cat", pa.float64()),  # the probability of a cat, null from networks without that class
         ("width", pa.int32()),  # pixels, upright
         ("height", pa.int32()),
         ("sha256", pa.string()),  # of the photo's bytes
@@ -113,7 +113,7 @@ def _row(path: str, data: bytes | Unread, network: Network, max_pixels: int) -> 
         "path": path,
         "label": answer.label,
         "verdict": answer.verdict,
-        "cat": answer.probabilities["cat"],
+        "cat": answer.probabilities.get("cat"),
         "width": photo.width,
         "height": photo.height,
         "sha256": photo.sha256,

@@ -46,6 +46,9 @@ def test_keras_answers_as_the_network_that_was_taught_at_every_stage(rebuilt):
     names = [stage.name for stage in known.stages]
     ours, theirs = OnnxNetwork(known).run(tensor, names), KerasNetwork(known).run(tensor, names)
     assert theirs.probabilities == pytest.approx(ours.probabilities, abs=1e-4)
+    assert theirs.distance == pytest.approx(ours.distance, abs=1e-4)
+    assert known.familiarity
+    assert 0 < ours.distance < 1
     for name in names:
         scale = max(1.0, np.abs(ours.stages[name]).max())
         assert np.abs(theirs.stages[name] - ours.stages[name]).max() / scale <= 1e-4, name

@@ -22,11 +22,12 @@ THUMBNAIL_SIDE = 120
 
 @dataclass(frozen=True)
 class GuiseResult:
-    """A guise's name, a thumbnail, and class probabilities by network name."""
+    """A guise's name, a thumbnail, and by network name the class probabilities and `ForwardPass.distance`."""
 
     name: str
     thumbnail: Image.Image
     probabilities: dict[str, dict[str, float]]
+    distances: dict[str, float | None]
 
 
 def compare(
@@ -47,15 +48,17 @@ def compare(
     results = []
     for name, guise in GUISES.items():
         image = guise(reduced)
-        probabilities = {}
+        probabilities, distances = {}, {}
         for key, network in networks.items():
             height, width, _ = network.contract.input_shape
             if name != "original":
                 tensor = to_tensor(image, height, width)
             else:
                 tensor = known[key] if key in known else read(data, network, max_pixels)[1]
-            probabilities[network.contract.network] = by_class(network, network.run(tensor).probabilities)
+            result = network.run(tensor)
+            probabilities[network.contract.network] = by_class(network, result.probabilities)
+            distances[network.contract.network] = result.distance
         small = image.copy()
         small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-        results.append(GuiseResult(name, small, probabilities))
+        results.append(GuiseResult(name, small, probabilities, distances))
     return photo, results

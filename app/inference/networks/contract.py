@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import NetworkError
+from app.inference import familiarity
+from app.inference.familiarity import Familiarity
 
 EPOCHS_FILE = "epochs.npy"
 """The file with a network's weights after each epoch: (epochs + 1, parameters) float16."""
@@ -87,7 +89,8 @@ class Contract:
     ends included, in which the verdict is "unsure". `stages` are the named steps, in order; `inner` are the layers inside
     stages that consist of several, such as `block3_expand` in `block3`. `files` maps file names to SHA-256 digests.
     `epochs` are those after which the network was kept, from 0, the random start, to the last, and `shipped_epoch` is the
-    one that is served, None where none was kept, or where the file was left out to save its space.
+    one that is served, None where none was kept, or where the file was left out to save its space. `familiarity` is what
+    photos that were taught look like, None in networks that were trained.
     """
 
     network: str
@@ -102,6 +105,7 @@ class Contract:
     inner: tuple[Stage, ...] = ()
     epochs: tuple[Epoch, ...] = ()
     shipped_epoch: int | None = None
+    familiarity: Familiarity | None = None
 
     @property
     def last_epoch(self) -> int | None:
@@ -124,10 +128,12 @@ class Contract:
         """The stage or inner layer of that name, or None."""
         return next((stage for stage in (*self.stages, *self.inner) if stage.name == name), None)
 
-    def verdict(self, probabilities: Mapping[str, float]) -> str:
-        """The likeliest class, or `unsure` if a probability lies in the band: with two classes that of the first, with more
-        that of the likeliest.
+    def verdict(self, probabilities: Mapping[str, float], distance: float | None = None) -> str:
+        """`unfamiliar` if the photo's `distance` from what was taught exceeds the limit; or else the likeliest class, or
+        `unsure` if a probability lies in the band: with two classes that of the first, with more that of the likeliest.
         """
+        if self.familiarity and distance is not None and distance > self.familiarity.limit:
+            return "unfamiliar"
         low, high = self.unsure
         first, *others = self.classes
         if len(others) == 1:
@@ -177,6 +183,7 @@ def load(folder: Path, network: str | None = None) -> Contract:
             files=plain["files"],
             epochs=tuple(Epoch(**epoch) for epoch in plain["epochs"]) if kept else (),
             shipped_epoch=plain["shipped_epoch"] if kept else None,
+            familiarity=_familiarity(plain),
             folder=folder,
         )
     except OSError as error:
@@ -201,6 +208,16 @@ def _input_shape(plain: dict[str, Any]) -> tuple[int, int, int]:
         raise ValueError(f"resize {plain['resize']!r} is not supported")
     height, width, channels = plain["shape"]
     return height, width, channels
+
+
+def _familiarity(plain: dict[str, Any]) -> Familiarity | None:
+    if "unfamiliar" not in plain:
+        return None
+    known = familiarity.read(plain["unfamiliar"], len(plain["classes"]))
+    [stage] = [stage for stage in plain["stages"] if stage["name"] == known.stage]
+    if stage["shape"][-1] != len(known.centre):
+        raise ValueError(f"unfamiliar: stage {known.stage} has {stage['shape'][-1]} channels, not {len(known.centre)}")
+    return known
 
 
 def _stage(plain: dict[str, Any]) -> Stage:

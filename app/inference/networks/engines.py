@@ -29,11 +29,13 @@ from app.inference.networks.weights import GivenWeights, Weights, filters_last
 @dataclass(frozen=True)
 class ForwardPass:
     """The result of one forward pass: `probabilities` (n,) float32, one for each class in the contract's order, and the
-    requested `stages` by name, each (height, width, channels) or (n,) float32.
+    requested `stages` by name, each (height, width, channels) or (n,) float32. `distance` is the photo's from those that
+    were taught, None where the contract has no familiarity.
     """
 
     probabilities: np.ndarray
     stages: dict[str, np.ndarray]
+    distance: float | None = None
 
 
 class Network(Protocol):
@@ -152,12 +154,12 @@ class OnnxNetwork:
 
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> ForwardPass:
         """See Network.run."""
-        names = ["probabilities", *(name for name in stages if name != "probabilities")]
+        names = computed(self.contract, stages)
         outputs = self._active_session(names).run(names, {"image": tensor})
         arrays = {name: _channels_last(output[0]) for name, output in zip(names, outputs, strict=True)}
         if self.changes.count:
             check_finite(arrays)
-        return ForwardPass(arrays["probabilities"], arrays)
+        return passed(self.contract, arrays)
 
     def _active_session(self, names: list[str]) -> Any:
         """The session with those outputs. That with the layers inside stages is created when one is first requested."""
@@ -215,6 +217,18 @@ _WITH_EDITED: weakref.WeakSet[OnnxNetwork] = weakref.WeakSet()
 """The network that holds an edited one, of all that are loaded; two threads at once may leave two."""
 
 
+def computed(contract: Contract, stages: Iterable[str]) -> list[str]:
+    """What a pass has to compute, once each: `probabilities`, these stages, and the one that tells what is familiar."""
+    known = contract.familiarity
+    return list(dict.fromkeys(["probabilities", *stages, *([known.stage] if known else [])]))
+
+
+def passed(contract: Contract, arrays: dict[str, np.ndarray]) -> ForwardPass:
+    """The result of a pass that computed these stages."""
+    known = contract.familiarity
+    return ForwardPass(arrays["probabilities"], arrays, known.distance(arrays[known.stage]) if known else None)
+
+
 def check_finite(arrays: dict[str, np.ndarray]) -> None:
     """Raise InvalidRequest when a stage of an edited network, by name, has numbers that are not finite."""
     for name, values in reversed(arrays.items()):  # the probabilities last: they follow from the stages
@@ -267,8 +281,8 @@ class KerasNetwork:
     def run(self, tensor: np.ndarray, stages: Iterable[str] = ()) -> ForwardPass:
         """See Network.run."""
         outputs = self._tapped(tensor, training=False)
-        arrays = {name: np.asarray(outputs[name])[0] for name in {"probabilities", *stages}}
-        return ForwardPass(arrays["probabilities"], arrays)
+        arrays = {name: np.asarray(outputs[name])[0] for name in computed(self.contract, stages)}
+        return passed(self.contract, arrays)
 
     def edited(self, wanted: Sequence[Edit]) -> "KerasNetwork":
         """See Network.edited."""

@@ -81,6 +81,9 @@ export function show(answer, { photo, view, band, own }) {
     answer.verdict === "unsure" && band
       ? el("p", {}, `Between ${percent(band[0])} and ${percent(band[1])} this network is wrong too often to decide.`)
       : null,
+    answer.verdict === "unfamiliar"
+      ? el("p", {}, "No photo that it was taught looks like this one; its probabilities say little.")
+      : null,
     heat && (answer.heatmap_peak ?? 0) > 0 ? evidence(heat, view, what) : el("p", { class: "quiet" }, none),
     el("p", { class: "quiet timings" }, times(answer.timings_ms)),
   ];

@@ -157,7 +157,9 @@ function heading({ network, parameters, accuracy }) {
  */
 function cell({ label, verdict, probabilities, same }, truth, measured) {
   const probability = probabilities[mainClass({ label, probabilities })];
-  const words = verdict === "unsure" ? `unsure, rather ${shortVerdict(label)}` : shortVerdict(verdict);
+  const words = ["unsure", "unfamiliar"].includes(verdict)
+    ? `${verdict}, rather ${shortVerdict(label)}`
+    : shortVerdict(verdict);
   const isMarked = truth ? label !== truth : !same;
   const mark = truth ? (isMarked ? ", wrong" : ", right") : isMarked ? ", changed" : null;
   return el(

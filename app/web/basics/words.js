@@ -25,10 +25,11 @@ const VERDICTS = {
   cat: "There is a cat in this photo.",
   not_cat: "No cat in this photo.",
   unsure: "I am not sure.",
+  unfamiliar: "This looks like nothing that I was taught.",
 };
 
 /** @type {Record<string, string>} */
-const SHORT_VERDICTS = { cat: "cat", not_cat: "no cat", unsure: "unsure" };
+const SHORT_VERDICTS = { cat: "cat", not_cat: "no cat", unsure: "unsure", unfamiliar: "unfamiliar" };
 
 /** @type {Record<string, [name: string, what: string]>} the networks that come with Catscope, for people */
 const NETWORKS = {

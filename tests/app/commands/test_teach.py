@@ -1,5 +1,8 @@
 """python -m app teach, on crops of real photos; the network that it writes is served like any other."""
 
+import base64
+import csv
+import io
 import json
 import shutil
 import subprocess
@@ -10,12 +13,14 @@ import numpy as np
 import onnx
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.inference.networks import contract
 from app.inference.networks.engines import OnnxNetwork
 from app.main import create_app
 from app.settings import Settings
-from tests.conftest import CHELSEA, ROOT, environment
+from app.teach import judges
+from tests.conftest import CHELSEA, ROOT, command, encoded, environment, sha256
 
 CLASSES = ["a cat", "coffee & <rockets>"]
 
@@ -76,10 +81,13 @@ def test_it_says_how_good_the_network_is_and_what_was_not_used(taught):
 
 def test_it_leaves_a_folder_that_can_be_served_and_nothing_else(taught):
     folder, _ = taught
-    assert {path.name for path in folder.iterdir()} == {"model.onnx", "contract.json", "metrics.json", "history.json"}
+    assert {path.name for path in folder.iterdir()} == {
+        *("model.onnx", "photos.npz", "contract.json", "metrics.json", "history.json")
+    }
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]
     loaded = contract.load(folder)
     assert loaded.verified("model.onnx")
+    assert loaded.verified("photos.npz")
     assert (loaded.network, loaded.version, loaded.classes) == ("mine", "1.0.0", tuple(CLASSES))
     model = onnx.load(folder / "model.onnx")
     onnx.checker.check_model(model, full_check=True)
@@ -103,6 +111,85 @@ def test_it_knows_what_it_was_taught(client, photo_folder):
         unseen = sorted((photo_folder / source).iterdir())[20:26]
         answers = [client.post("/predict?feature_maps=none", files={"file": path.read_bytes()}).json() for path in unseen]
         assert [answer["label"] for answer in answers].count(name) >= 5
+
+
+UNLIKE = ["noise", "stripes"]
+
+
+def unlike(kind: str) -> bytes:
+    """A picture that is like no photo at all."""
+    random = np.random.default_rng(0)
+    rows = random.integers(0, 256, (300, 300, 3)) if kind == "noise" else np.arange(300)[:, None, None] // 10 % 2 * 255
+    return encoded(Image.fromarray(np.broadcast_to(rows, (300, 300, 3)).astype(np.uint8)), "PNG")
+
+
+@pytest.mark.parametrize("kind", UNLIKE)
+def test_what_is_unlike_all_that_it_was_taught_is_unfamiliar_wherever_it_is_asked(client, kind):
+    photo = unlike(kind)
+    one = client.post("/predict?feature_maps=none", files={"file": photo}).json()
+    assert one["verdict"] == "unfamiliar"
+    assert one["label"] in CLASSES
+    assert one["familiarity"]["distance"] > one["familiarity"]["limit"] > 0
+    [of_batch] = client.post("/predict/batch", files=[("files", photo)]).json()["results"]
+    assert (of_batch["verdict"], of_batch["familiarity"]) == ("unfamiliar", one["familiarity"])
+    original, *_ = client.post("/guises", files={"file": photo}).json()["guises"]
+    assert original["networks"]["mine"]["verdict"] == "unfamiliar"
+    first, *_ = client.post("/walk", files={"file": photo}).text.splitlines()
+    assert json.loads(first)["verdict"] == "unfamiliar"
+
+
+def test_the_command_line_says_unfamiliar_and_takes_it_as_expected(taught, tmp_path):
+    for kind in UNLIKE:
+        (tmp_path / f"{kind}.png").write_bytes(unlike(kind))
+    result = command("classify", "--network", "mine", "--expect", "unfamiliar", tmp_path, model_dir=taught[0].parent)
+    assert result.returncode == 0, result.stderr
+    assert [row["verdict"] for row in csv.DictReader(result.stdout.splitlines())] == ["unfamiliar"] * 2
+    said = command("inspect", "mine", model_dir=taught[0].parent).stdout
+    assert f"unfamiliar beyond {contract.load(taught[0]).familiarity.limit:.3f}" in said
+
+
+def test_the_distance_follows_from_the_means_of_head_that_anybody_can_ask_for(taught, client, cat_photo):
+    answer = client.post("/predict?feature_maps=none", files={"file": cat_photo}).json()
+    arrays = np.load(io.BytesIO(client.post("/feature-maps?stages=head", files={"file": cat_photo}).content))
+    means = arrays["head"].mean(axis=(0, 1))
+    known = json.loads((taught[0] / "contract.json").read_text())["unfamiliar"]
+    centre, unit, levels, deviations = (
+        np.frombuffer(base64.b64decode(known[name]), "<f4") for name in ("centre", "unit", "levels", "deviations")
+    )
+
+    def cosines(looks: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return classes.reshape(2, 1280) @ looks / np.linalg.norm(looks)
+
+    nearest = (cosines(np.sqrt(means), levels) + 0.5 * cosines((means - centre) / unit, deviations)).max() / 1.5
+    assert answer["familiarity"] == {"distance": pytest.approx(1 - nearest, abs=1e-5), "limit": known["limit"]}
+
+
+def test_its_own_photos_are_familiar_and_metrics_say_how_many(taught, client):
+    metrics = json.loads((taught[0] / "metrics.json").read_text())["cross_validation"]["unfamiliar"]
+    assert metrics["own"] | {"low": 0, "high": 0} == {"value": 0, "low": 0, "high": 0, "count": 16}
+    assert metrics["limit"] == pytest.approx(contract.load(taught[0]).familiarity.limit, abs=1e-4)
+    for path in sorted((taught[0].parent.parent / "photos" / CLASSES[1]).iterdir()):
+        answer = client.post("/predict?feature_maps=none", files={"file": path.read_bytes()}).json()
+        assert answer["verdict"] != "unfamiliar"
+
+
+def test_the_judges_can_be_fitted_again_from_what_was_kept_of_the_photos(taught):
+    folder, _ = taught
+    kept = np.load(folder / "photos.npz", allow_pickle=False)
+    assert {name: (kept[name].dtype, kept[name].shape) for name in kept.files} == {
+        "means": (np.float16, (16, 2, 1280)),
+        "labels": (np.int64, (16,)),
+        "sha256": (np.dtype("S64"), (16,)),
+        "scores": (np.float32, (16, 2)),
+    }
+    digests = {sha256(path.read_bytes()) for path in (folder.parent.parent / "photos").glob("*/*.*")}
+    assert {digest.decode() for digest in kept["sha256"]} < digests, "all but the broken one's"
+    history = json.loads((folder / "history.json").read_text())
+    fitted = judges.fit(kept["means"].astype(np.float32), kept["labels"], 2, history["penalty"])
+    assert np.array_equal(OnnxNetwork(contract.load(folder)).kernel("evidence")[0, 0], fitted.kernel.astype(np.float32))
+    confusion = np.zeros((2, 2), int)
+    np.add.at(confusion, (kept["labels"], kept["scores"].argmax(axis=1)), 1)
+    assert confusion.tolist() == json.loads((folder / "metrics.json").read_text())["cross_validation"]["confusion"]
 
 
 @pytest.mark.parametrize("stage", ["head", "evidence", "pooled", "scores", "probabilities"])

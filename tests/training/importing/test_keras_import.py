@@ -269,6 +269,7 @@ def test_a_network_that_takes_something_other_than_photos_is_refused(tmp_path):
         ((), "needs --out and --classes"),
         (("--out", "{out}", "--classes", "a", "a"), "each named once"),
         (("--out", "{out}", "--classes", "a", "unsure"), "'unsure' cannot be a class"),
+        (("--out", "{out}", "--classes", "a", "unfamiliar"), "'unfamiliar' cannot be a class"),
         (("--out", "{out}", "--classes", "a", "b", "--scale", "1/0"), "--scale is 1/0"),
         (("--out", "{out}", "--classes", "a", "b", "--unsure", "1"), "--unsure is 1.0"),
         (("--out", "{taken}", "--classes", "a", "b"), "holds something already"),
