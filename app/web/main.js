@@ -13,11 +13,11 @@ import { Second } from "./beside/door.js";
 import { Door } from "./learned/door.js";
 import { showMessage, showTrouble } from "./message.js";
 import { CHELSEA, listen, savesData } from "./photo.js";
-import * as replay from "./replay.js";
 import { firstFilter } from "./stage/pick.js";
 import { StageView } from "./stage/stage.js";
 import { Surgery } from "./surgery/surgery.js";
 import { openWalk, takeAway } from "./takeaway.js";
+import * as teach from "./teach/door.js";
 import { answerOf, forget, standIn, taken, uploaded } from "./upload.js";
 
 /** @import { Expected, Guises, NetworkDetail, Networks, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
@@ -59,22 +59,28 @@ start();
 
 async function start() {
   try {
-    state.models = await api.networks();
+    await list();
     state.isReady = true;
   } catch (error) {
     showTrouble(error, start);
     return;
   }
   showMessage("");
+  arrive();
+  if (state.photo) ask();
+  else if (!state.expected && !openSample(`${address.parameter("sample")}.jpg`) && !savesData()) openSample(CHELSEA);
+}
+
+/** Ask what is served, and offer it. */
+async function list() {
+  state.models = await api.networks();
   const names = networks();
   const options = names.map(
     (name) => new Option(networkName(name) === name ? name : `${networkName(name)} (${name})`, name),
   );
   chooser.replaceChildren(...options);
+  chooser.value = state.position.network ?? "";
   $("served").textContent = `Networks served here: ${names.join(", ")}.`;
-  arrive();
-  if (state.photo) ask();
-  else if (!state.expected && !openSample(`${address.parameter("sample")}.jpg`) && !savesData()) openSample(CHELSEA);
 }
 
 const networks = () => state.models.networks.map(({ network }) => network);
@@ -171,7 +177,10 @@ async function showAnswer(photo, network, signal) {
   Object.assign(photo, { width: first.image.width, height: first.image.height });
   answer.show(first, { photo, view: state, band: detail.unsure });
   find($("curl-predict"), "code").textContent = api.curl("predict", query, photo);
-  if (state.expected) showMessage(replay.compare(state.expected, first), "notice");
+  if (state.expected) {
+    const { compare } = await import("./replay.js");
+    showMessage(compare(state.expected, first), "notice");
+  }
   state.expected = null;
   if ($("picture").classList.contains("unshown") || first.image.animated)
     answer.standIn(await standIn(photo, network, signal), first.image);
@@ -329,6 +338,7 @@ chooser.addEventListener("change", () => {
   if (state.photo) ask();
 });
 takeAway(state, surgery.edits);
+teach.listen(list);
 $("about-open").addEventListener("click", () => $("about", HTMLDialogElement).showModal());
 
 addEventListener("popstate", ({ state: entry }) => {

@@ -52,6 +52,7 @@
  * @property {FeatureMapAnswer[]} feature_maps
  * @property {string | null} heatmap a PNG data URI
  * @property {number | null} heatmap_peak
+ * @property {string | null} heatmap_class whose evidence it shows
  * @property {string | null} input a WebP data URI, where it was asked for
  * @property {ImageAnswer} image
  * @property {ModelAnswer} model

@@ -25,6 +25,7 @@ const VERDICTS = {
   cat: "There is a cat in this photo.",
   not_cat: "No cat in this photo.",
   unsure: "I am not sure.",
+  unfamiliar: "This is unlike everything that it was taught.",
 };
 
 /** @type {Record<string, string>} */
