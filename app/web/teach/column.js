@@ -33,7 +33,7 @@ export class Column {
     this.camera = el("button", { type: "button", onclick: () => on.camera(this) }, "Camera");
     this.root = el(
       "section",
-      { class: "column", role: "group" },
+      { class: "class-column", role: "group" },
       el("div", { class: "named" }, this.input, this.shut),
       el("div", { class: "filled" }, this.bar),
       this.said,

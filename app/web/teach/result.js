@@ -29,13 +29,13 @@ export function result(job, metrics, ways) {
   const classes = Object.keys(job.classes);
   const { accuracy, mistakes, unsure, decided_accuracy } = metrics;
   const right = `Right about ${share(accuracy.value)} of ${plural(accuracy.count, "photo")} that it had not seen`;
-  const decides = `Where it is in doubt it says so: about ${share(unsure)} of them. Of the others, it was right about`;
+  const decides = `Where it is in doubt it says so, about ${share(unsure)} of them; of the others it was right about`;
   return el(
     "section",
     { class: "result", "aria-labelledby": "taught-title" },
     el("h3", { id: "taught-title", tabindex: -1 }, `“${job.network}” is taught.`),
     el("p", { class: "figure" }, `${right} (95 % interval: ${interval(accuracy)}).`),
-    el("p", { class: "quiet" }, `${decides} ${share(decided_accuracy)}. ${how(metrics)}`),
+    el("p", { class: "quiet" }, `${unsure ? `${decides} ${share(decided_accuracy)}. ` : ""}${how(metrics)}`),
     job.warnings.length ? el("ul", { class: "warnings" }, ...job.warnings.map((warning) => el("li", {}, warning))) : null,
     tryIt(job.network, ways),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What it said" }, table(classes, metrics)),
@@ -87,7 +87,7 @@ function table(classes, { confusion, recall }) {
   const rows = classes.map((name, row) => {
     const all = confusion[row].reduce((sum, n) => sum + n, 0);
     const cells = confusion[row].map((n, column) => {
-      const kind = row === column ? "right" : n ? "missed" : "none";
+      const kind = row === column ? "hit" : n ? "missed" : "zero";
       return el("td", { class: kind, style: { "--share": n / (all || 1) } }, String(n));
     });
     const figure = recall[name];

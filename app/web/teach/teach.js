@@ -20,6 +20,10 @@ const LEAD =
   "Show it photos of two or more things, and it learns to tell them apart, in about a minute: your cat and the neighbour’s, " +
   "three kinds of flowers, a part that is whole and one that is not. It then answers, with its evidence for each.";
 
+const CORRECT =
+  "“That’s wrong” beside an answer keeps its photo with the right class, where whoever runs this service allows that. " +
+  "What is kept so, and what the network was unsure of, can be looked through here.";
+
 /** @type {() => Promise<void>} asks anew which networks are served */
 let list = async () => {};
 let teaching = new AbortController(); // ends the upload, or the questions about a job
@@ -36,8 +40,14 @@ const progress = new Progress(stop);
 const kept = new Kept({ look, change: changed });
 const failed = el("p", { class: "failed", role: "alert", hidden: true });
 const shown = el("div");
-const off = el("p", { class: "off", hidden: true });
-const reviewing = el("div", { class: "review" });
+const off = el("p", { class: "teach-off", hidden: true });
+const review = el(
+  "button",
+  { type: "button", "aria-expanded": "false", onclick: openReview },
+  "Review what was wrong or unsure",
+);
+const reviewed = el("div");
+const reviewing = el("section", { class: "review", "aria-labelledby": "review-title" });
 const body = el(
   "div",
   { class: "teach-body" },
@@ -48,6 +58,7 @@ const body = el(
   shown,
   kept.root,
 );
+reviewing.append(el("h3", { id: "review-title" }, "Correct it"), el("p", { class: "quiet" }, CORRECT), review, reviewed);
 const title = el("h2", { id: "teach-title", tabindex: -1 }, "Teach it your own");
 const lead = el("p", { class: "lead" }, LEAD);
 const root = el("section", { id: "teach", class: "act", "aria-labelledby": title.id }, title, lead, off, body, reviewing);
@@ -245,5 +256,26 @@ async function look(name, file) {
     page.dispatchEvent(new Event("change"));
   } catch (error) {
     showTrouble(error);
+  }
+}
+
+/** Open the review, or close it. */
+async function openReview() {
+  const isOpen = review.ariaExpanded === "true";
+  review.ariaExpanded = String(!isOpen);
+  reviewed.replaceChildren();
+  if (isOpen) return;
+  try {
+    await api.request("corrections", { limit: 1 }, {});
+    const [{ Review }, { networks }] = await Promise.all([import("../correct/review.js"), api.networks()]);
+    const opened = new Review(networks.map((one) => one.network));
+    reviewed.replaceChildren(opened.root);
+    await opened.open();
+    opened.card.focus();
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.status !== 404) return showTrouble(error, openReview);
+    review.ariaExpanded = "false";
+    reviewed.replaceChildren(el("p", { class: "teach-off" }, `Corrections are not kept here. ${error.message}`));
+    speak(error.message);
   }
 }
