@@ -8,7 +8,7 @@ import * as ribbon from "./acts/ribbon.js";
 import * as address from "./address.js";
 import * as api from "./api.js";
 import { $, fade, find, onShortcut } from "./basics/dom.js";
-import { networkName } from "./basics/words.js";
+import { keeps, networkName } from "./basics/words.js";
 import { Second } from "./beside/door.js";
 import { Door } from "./learned/door.js";
 import { showMessage, showTrouble } from "./message.js";
@@ -30,7 +30,7 @@ const WRONG_FILE = [413, 415, 422]; // what the service says of a file that it c
 
 const state = {
   /** @type {Networks} */
-  models: { default: "", networks: [] },
+  models: { default: "", networks: [], kept: { photos: "nothing", days: 0 } },
   isReady: false, // whether the list of networks has arrived
   /** @type {Position} */
   position: address.read(),
@@ -80,6 +80,7 @@ async function list() {
   );
   chooser.replaceChildren(...options);
   chooser.value = state.position.network ?? "";
+  $("kept").textContent = keeps(state.models.kept);
   $("served").textContent = `Networks served here: ${names.join(", ")}.`;
 }
 

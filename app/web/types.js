@@ -124,6 +124,13 @@
  * @typedef {object} Networks
  * @property {string} default
  * @property {NetworkAnswer[]} networks
+ * @property {KeptPhotos} kept
+ */
+
+/**
+ * @typedef {object} KeptPhotos
+ * @property {"nothing" | "corrections" | "unsure"} photos
+ * @property {number} days 0: for ever
  */
 
 /**

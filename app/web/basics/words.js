@@ -3,7 +3,7 @@
 
 import { count, plural } from "./format.js";
 
-/** @import { StageAnswer } from "../types.js" */
+/** @import { KeptPhotos, StageAnswer } from "../types.js" */
 
 /** @type {Record<string, string>} where names differ */
 const KINDS = {
@@ -37,6 +37,17 @@ const NETWORKS = {
   tutorial: ["the chapter's CNN", "five convolutions, five poolings"],
   dense: ["an ordinary network", "no filters: a separate weight for every number"],
 };
+
+/**
+ * What is kept of a photo, in a sentence.
+ *
+ * @param {KeptPhotos} kept
+ */
+export function keeps({ photos, days }) {
+  if (photos === "nothing") return "Your photo is not stored: the service answers it and forgets it.";
+  const which = photos === "unsure" ? "the network is unsure about it, or you say" : "you say";
+  return `Your photo is kept here${days ? ` for ${plural(days, "day")}` : ""} if ${which} that its answer is wrong; otherwise it is forgotten.`;
+}
 
 /**
  * A network's name for people; one that was brought has only its own.

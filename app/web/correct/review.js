@@ -3,9 +3,10 @@
 
 import { Refusal, superseded } from "../api.js";
 import { el, speak } from "../basics/dom.js";
-import { number, percent, plural } from "../basics/format.js";
+import { percent, plural } from "../basics/format.js";
 import { networkName, shortVerdict } from "../basics/words.js";
 import { showMessage, showTrouble } from "../message.js";
+import { size } from "../teach/size.js";
 import { twice } from "../teach/twice.js";
 import { deleteAll, download, photoOf, Shelf } from "./shelf.js";
 
@@ -85,8 +86,7 @@ export class Review {
     const { kept, all, next } = this.shelf;
     if (kept) {
       const days = kept.days ? `, each deleted after ${plural(kept.days, "day")}` : "";
-      const size = number(Number((kept.bytes / 1e6).toFixed(1)));
-      this.said.textContent = `Kept here: ${plural(kept.photos, "photo")}, ${size} MB${days}: ${kept.where}.`;
+      this.said.textContent = `Kept here: ${plural(kept.photos, "photo")}, ${size(kept.bytes)}${days}: ${kept.where}.`;
     }
     const one = all[this.at];
     const undo = el(

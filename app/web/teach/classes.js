@@ -3,8 +3,7 @@
 
 import { el, speak } from "../basics/dom.js";
 import { plural } from "../basics/format.js";
-import { showMessage } from "../message.js";
-import { open } from "./camera.js";
+import { showMessage, showTrouble } from "../message.js";
 import { Column, ENOUGH, FEWEST } from "./column.js";
 import { byClass, chosen, dropped } from "./files.js";
 
@@ -151,7 +150,7 @@ export class Classes {
     const column = new Column({
       change: () => this.changed(),
       remove: (one) => this.remove(one),
-      camera: (one) => open(one, showMessage),
+      camera: (one) => import("./camera.js").then(({ open }) => open(one, showMessage), showTrouble),
     });
     this.columns.push(column);
     this.row.append(column.root);

@@ -3,8 +3,9 @@
 
 import * as api from "../api.js";
 import { el, speak } from "../basics/dom.js";
-import { number, plural } from "../basics/format.js";
+import { plural } from "../basics/format.js";
 import { showTrouble } from "../message.js";
+import { size } from "./size.js";
 import { twice } from "./twice.js";
 
 /** @import { Taught } from "./types.js" */
@@ -20,13 +21,13 @@ export class Kept {
 
   /** @param {Taught} taught */
   show({ networks, store }) {
-    const size = `${plural(store.networks, "network")}, ${number(Number((store.bytes / 1e6).toFixed(1)))} MB`;
+    const together = `Together: ${plural(store.networks, "network")}, ${size(store.bytes)}.`;
     this.body.replaceChildren(
       el("ul", { class: "sentences" }, ...store.kept.map((sentence) => el("li", {}, sentence))),
       networks.length
         ? el("ul", { class: "networks" }, ...networks.map((name) => this.row(name)))
         : el("p", { class: "quiet" }, "No network was taught here yet."),
-      el("p", { class: "quiet" }, networks.length ? `Together: ${size}.` : ""),
+      el("p", { class: "quiet" }, networks.length ? together : ""),
     );
   }
 

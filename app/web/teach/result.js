@@ -126,7 +126,7 @@ function wrong(network, mistakes, ways) {
   return el(
     "div",
     {},
-    el("h4", {}, `${plural(mistakes.length, "photo")} that it got wrong when it had not seen them`),
+    el("h4", {}, "What it got wrong among photos that it had not seen"),
     el("p", { class: "quiet" }, "Is one in the wrong class? Take it out above, add it where it belongs, and teach again."),
     list,
     mistakes.length > SHOWN ? more : null,

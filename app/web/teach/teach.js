@@ -12,7 +12,6 @@ import { go } from "./door.js";
 import { begin, cancel, follow, named } from "./job.js";
 import { Kept } from "./kept.js";
 import { Progress } from "./progress.js";
-import { result } from "./result.js";
 
 /** @import { Job, Sent, Taught } from "./types.js" */
 
@@ -126,7 +125,7 @@ async function start() {
   progress.cancel.focus();
   const { signal } = teaching;
   try {
-    const job = await begin(photos, sent, network.value.trim(), {
+    const job = await begin(photos, sent, network.value.trim().replace(/\s+/g, "-"), {
       onSent: (share) => share < 1 && progress.show("Sending the photos", share),
       signal,
     });
@@ -177,12 +176,13 @@ function step({ state, progress: share }) {
 /** @param {Job} job */
 async function done(job) {
   if (!job.metrics) throw new TypeError(`The job ${job.job} is done and has no metrics.`);
+  const { result } = await import("./result.js");
   shown.replaceChildren(result(job, job.metrics, { look, sent }));
   const heading = $("taught-title");
   heading.focus({ preventScroll: true });
   heading.scrollIntoView({ block: "start" });
   speak(`${job.network} is taught. ${find(shown, ".figure").textContent}`);
-  if (network.value.trim() === job.network) network.value = "";
+  network.value = ""; // a name can be taught once
   await changed();
 }
 
