@@ -48,8 +48,8 @@ async def post_predict(
     heatmap_class: Annotated[
         str | None,
         Query(
-            description="The class whose evidence the heatmap shows; asks for the heatmap, too. Default: `cat`, or the likeliest "
-            "of a network with other classes",
+            description="The class whose evidence the heatmap shows; asks for the heatmap, too. Default: `cat`, or the "
+            "likeliest of a network with other classes",
             openapi_examples={"default": {"summary": "chosen by the answer", "value": None}, "cat": {"value": "cat"}},
         ),
     ] = None,
