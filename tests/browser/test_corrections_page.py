@@ -123,7 +123,8 @@ def test_it_is_loaded_when_it_is_pressed(browser, url):
 
 def test_the_review_shows_the_photo_and_what_was_said(review, kept):
     newest = corrections(kept)[0]
-    expect(review.locator(".reviewed")).to_have_js_property("naturalWidth", Image.open(CAT).width)
+    with Image.open(CAT) as photo:
+        expect(review.locator(".reviewed")).to_have_js_property("naturalWidth", photo.width)
     expect(review.locator(".facts-of-photo")).to_contain_text(f"It said cat ({100 * newest['probabilities']['cat']:.1f} %)")
     expect(review.locator(".chip[aria-pressed=true]")).to_contain_text("no cat")
 
