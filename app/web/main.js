@@ -8,11 +8,11 @@ import * as ribbon from "./acts/ribbon.js";
 import * as address from "./address.js";
 import * as api from "./api.js";
 import { $, fade, find, onShortcut } from "./basics/dom.js";
-import { keeps, networkName } from "./basics/words.js";
 import { Second } from "./beside/door.js";
 import { Door } from "./learned/door.js";
 import { showMessage, showTrouble } from "./message.js";
 import { CHELSEA, listen, savesData } from "./photo.js";
+import { offer } from "./served.js";
 import { firstFilter } from "./stage/pick.js";
 import { StageView } from "./stage/stage.js";
 import { Surgery } from "./surgery/surgery.js";
@@ -74,14 +74,7 @@ async function start() {
 /** Ask what is served, and offer it. */
 async function list() {
   state.models = await api.networks();
-  const names = networks();
-  const options = names.map(
-    (name) => new Option(networkName(name) === name ? name : `${networkName(name)} (${name})`, name),
-  );
-  chooser.replaceChildren(...options);
-  chooser.value = state.position.network ?? "";
-  $("kept").textContent = keeps(state.models.kept);
-  $("served").textContent = `Networks served here: ${names.join(", ")}.`;
+  offer(state.models, state.position.network);
 }
 
 const networks = () => state.models.networks.map(({ network }) => network);
@@ -238,11 +231,7 @@ async function showGuises(photo, signal) {
   guises.show(photo.guises, state.models.networks, api.curl("guises", {}, photo));
 }
 
-/**
- * Show or hide what can be done with an answer: its curl command, a link, a download.
- *
- * @param {boolean} isAnswered
- */
+/** Show or hide what can be done with an answer: its curl command, a link, a download. @param {boolean} isAnswered */
 function showTools(isAnswered) {
   $("curl-predict").hidden = !isAnswered;
   find(document, ".walk-tools").hidden = !isAnswered;
