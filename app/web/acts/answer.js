@@ -4,7 +4,7 @@
 import { $, el, find, speak } from "../basics/dom.js";
 import { number, percent } from "../basics/format.js";
 import { gradient } from "../basics/palette.js";
-import { label, mainClass, networkName, verdict } from "../basics/words.js";
+import { isAboutCats, label, mainClass, networkName, verdict } from "../basics/words.js";
 
 /** @import { ImageAnswer, Photo, Prediction } from "../types.js" */
 
@@ -76,7 +76,9 @@ export function show(answer, { photo, view, band, own, edits = null }) {
       el("code", {}, answer.model.network),
     ),
     el("div", meter, el("span", { style: { width: `${probability * 100}%` } }), own ? ghost(own.probabilities[main]) : null),
-    main === "cat" ? null : el("div", { class: "chips", role: "group", "aria-label": "Evidence for" }, classes(answer)),
+    isAboutCats(answer.probabilities)
+      ? null
+      : el("div", { class: "chips", role: "group", "aria-label": "Evidence for" }, classes(answer)),
     answer.verdict === "unsure" && band
       ? el("p", {}, `Between ${percent(band[0])} and ${percent(band[1])} this network is wrong too often to decide.`)
       : null,

@@ -83,12 +83,19 @@ export const shortVerdict = (name) => SHORT_VERDICTS[name] ?? label(name);
 export const label = (name) => name.replaceAll("_", " ");
 
 /**
- * The class whose probability the page shows: `cat`, even where it is less likely; of a network with other classes, the
- * likeliest.
+ * The class whose probability the page shows: `cat`, even where it is less likely; of a network that tells other classes
+ * apart, the likeliest.
  *
  * @param {{ label: string, probabilities: Record<string, number> }} answer
  */
-export const mainClass = ({ label, probabilities }) => ("cat" in probabilities ? "cat" : label);
+export const mainClass = ({ label, probabilities }) => (isAboutCats(probabilities) ? "cat" : label);
+
+/**
+ * Whether a network only tells cats from all else.
+ *
+ * @param {Record<string, number>} probabilities
+ */
+export const isAboutCats = (probabilities) => Object.keys(probabilities).sort().join() === "cat,not_cat";
 
 /**
  * The name of a channel; the channels of the network's input are colours.
