@@ -38,7 +38,8 @@ export function result(job, metrics, ways) {
     el("p", { class: "quiet" }, `${unsure ? `${decides} ${share(decided_accuracy)}. ` : ""}${how(metrics)}`),
     job.warnings.length ? el("ul", { class: "warnings" }, ...job.warnings.map((warning) => el("li", {}, warning))) : null,
     tryIt(job.network, ways),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What it said" }, table(classes, metrics)),
+    el("h4", { id: "said-title" }, "What it said of photos that it had not seen"),
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "said-title" }, table(classes, metrics)),
     mistakes.length ? wrong(job.network, mistakes, ways) : el("p", {}, "It got none of them wrong."),
     job.skipped.length ? skipped(job) : null,
     el(
@@ -84,6 +85,8 @@ function tryIt(network, { look }) {
 function table(classes, { confusion, recall }) {
   /** @param {string} name */
   const head = (name) => el("th", { scope: "col" }, name);
+  /** @param {string} name */
+  const said = (name) => el("th", { scope: "col" }, el("span", {}, "said"), ` ${name}`);
   const rows = classes.map((name, row) => {
     const all = confusion[row].reduce((sum, n) => sum + n, 0);
     const cells = confusion[row].map((n, column) => {
@@ -95,16 +98,15 @@ function table(classes, { confusion, recall }) {
       "tr",
       {},
       el("th", { scope: "row" }, name),
-      ...cells,
       el("td", { class: "recall" }, figure ? share(figure.value) : "–"),
       el("td", { class: "quiet" }, figure ? interval(figure) : ""),
+      ...cells,
     );
   });
   return el(
     "table",
     { class: "confusion" },
-    el("caption", {}, "What it said of photos that it had not seen"),
-    el("thead", {}, el("tr", {}, head("photos of"), ...classes.map(head), head("right"), head("95 % interval"))),
+    el("thead", {}, el("tr", {}, head("photos of"), head("right"), head("95 % interval"), ...classes.map(said))),
     el("tbody", {}, ...rows),
   );
 }
