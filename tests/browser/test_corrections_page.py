@@ -88,6 +88,20 @@ def test_it_works_with_the_keyboard_alone(browser, correcting_url):
     assert corrections(correcting_url) == []
 
 
+def test_the_answer_to_a_second_photo_is_corrected_too(browser, correcting_url):
+    with opened(browser, correcting_url, "?beside=coffee#network=tutorial&stage=block1_conv") as page:
+        answered(page, CAT)
+        beside = page.locator("#beside .correcting")
+        beside.get_by_role("button", name="That’s wrong").click(timeout=60_000)
+        beside.locator(".chip").first.click()
+        expect(beside).to_contain_text("kept as “cat”", timeout=30_000)
+        [one] = corrections(correcting_url)
+        assert (one["sha256"], one["network"]) == (sha256(COFFEE.read_bytes()), "tutorial")
+        beside.get_by_role("button", name="Undo").click()
+        expect(beside.get_by_role("button", name="That’s wrong")).to_be_focused()
+    assert corrections(correcting_url) == []
+
+
 def test_where_nothing_is_kept_a_sentence_says_so(browser, url):
     with opened(browser, url) as page:
         answered(page, CAT)
