@@ -1,139 +1,18 @@
-"""The act "Teach": photos come into columns, a network comes out, is tried and deleted; and all that can go wrong."""
+"""The act "Teach": a network comes out of photos, is tried and deleted; and all that can go wrong with a job."""
 
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx2
-import numpy as np
 import pytest
-import skimage.data
-from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.conftest import opened, service, visit
+from tests.browser.conftest import opened, teach, visit
+from tests.browser.teaching import EACH, SOURCES, done, fill, job, of_class, press_teach, stand_in
 from tests.browser.visitor import CAT, drop
-from tests.conftest import ROOT, encoded
 
-SOURCES = {"cat face": "chelsea.png", "cup": "coffee.png", "space suit": "astronaut.png"}
-EACH = 6
-"""Photos of a class."""
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 PATIENT = 120_000
 """Milliseconds for a network to be taught while other tests run."""
-
-
-@pytest.fixture(scope="module")
-def teaching_url(tmp_path_factory) -> Iterator[str]:
-    """The service as it is shipped, with a store."""
-    with service(ROOT / "model", store=tmp_path_factory.mktemp("store")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    """A folder with a folder of crops for each of three classes, and a file that is no photo."""
-    folder = tmp_path_factory.mktemp("taught") / "things"
-    random = np.random.default_rng(7)
-    for name, source in SOURCES.items():
-        (folder / name).mkdir(parents=True)
-        image = Image.open(Path(skimage.data.__file__).parent / source).convert("RGB")
-        for number in range(EACH):
-            side = int(random.integers(120, 240))
-            x, y = int(random.integers(0, image.width - side)), int(random.integers(0, image.height - side))
-            crop = image.crop((x, y, x + side, y + side)).resize((120, 120))
-            (folder / name / f"{number}.jpg").write_bytes(encoded(crop, "JPEG"))
-    (folder / "notes.txt").write_text("no photo")
-    return folder
-
-
-def of_class(photos: Path, name: str) -> list[Path]:
-    return sorted((photos / name).iterdir())
-
-
-@contextmanager
-def teach(browser, url: str, **options):
-    """The act, opened by its address."""
-    with opened(browser, url, "?teach", **options) as page:
-        expect(page.locator(".class-column")).to_have_count(2)
-        expect(page.locator(".kept-here li").first).to_be_visible()
-        yield page
-
-
-def fill(page, photos: Path, names=tuple(SOURCES)) -> None:
-    """Give the columns names and photos, with the file picker."""
-    for number, name in enumerate(names):
-        if number > 1:
-            page.get_by_role("button", name="Add a class").click()
-        column = page.locator(".class-column").nth(number)
-        column.locator("input[type=text]").fill(name)
-        column.locator("input[type=file]").set_input_files(of_class(photos, list(SOURCES)[number]))
-        expect(column.locator(".shots li")).to_have_count(EACH)
-
-
-def press_teach(page) -> None:
-    page.get_by_role("button", name="Teach", exact=True).click()
-
-
-def job(**changes) -> dict[str, object]:
-    """What the service says of a job."""
-    return {
-        "job": "0193695c4f2a1-5f0c33aa",
-        "state": "running",
-        "progress": 0.4,
-        "network": "things",
-        "version": "1.0.0",
-        "classes": {"cat face": EACH, "cup": EACH},
-        "error": None,
-        "metrics": None,
-        "warnings": [],
-        "skipped": [],
-    } | changes
-
-
-def figure(value: float, count: int) -> dict[str, float]:
-    return {"value": value, "low": value - 0.1, "high": min(1.0, value + 0.05), "count": count}
-
-
-def done(one: str = "cat face", other: str = "cup") -> dict[str, object]:
-    """A job whose network took one photo of the second class for the first."""
-    metrics = {
-        "folds": 5,
-        "photos": 2 * EACH,
-        "alike": 2,
-        "accuracy": figure(0.9167, 2 * EACH),
-        "recall": {one: figure(1.0, EACH), other: figure(0.8333, EACH)},
-        "confusion": [[EACH, 0], [1, EACH - 1]],
-        "decided_accuracy": 0.99,
-        "unsure": 0.03,
-        "mistakes": [{"name": f"{other}/3.jpg", "shows": other, "said": one, "probability": 0.83}],
-        "warnings": [],
-    }
-    warnings = [f"{EACH} photos of {one} prove little; 20 would do."]
-    skipped = [{"name": f"{one}/9.jpg", "why": "It is not an image."}]
-    classes = {one: EACH, other: EACH}
-    return job(state="done", progress=1.0, metrics=metrics, warnings=warnings, skipped=skipped, classes=classes)
-
-
-def stand_in(page, *answers: dict[str, object]) -> None:
-    """Answer the questions about a job with these, the last one for ever; its photos are taken."""
-    left = list(answers)
-
-    def answer(route):
-        status = 202 if route.request.method == "POST" else 200
-        told = left[0] if status == 202 or len(left) == 1 else left.pop(0)
-        route.fulfill(status=status, content_type="application/json", body=json.dumps(told))
-
-    page.route(
-        re.compile(r"/teach/\d|/teach(\?.*)?$"), lambda route: answer(route) if is_about_job(route) else route.fallback()
-    )
-
-
-def is_about_job(route) -> bool:
-    return route.request.method == "POST" or "/teach/" in route.request.url
-
 
 # From photos to a network.
 
@@ -321,103 +200,6 @@ def test_where_teaching_is_off_the_page_says_what_switches_it_on(browser, untrai
         expect(page.locator(".teach-off").first).to_contain_text("Teaching is off here")
         expect(page.locator(".teach-off").first).to_contain_text("CATSCOPE_STORE")
         expect(page.locator(".class-column").first).to_be_hidden()
-
-
-# Photos come in, and go out again.
-
-
-def test_files_are_dropped_on_a_column(browser, teaching_url, photos):
-    with teach(browser, teaching_url) as page:
-        drop(page, [*of_class(photos, "cup")[:3], photos / "notes.txt"], ".class-column >> nth=1")
-        expect(page.locator(".class-column").nth(1).locator(".shots li")).to_have_count(3)
-        expect(page.locator(".class-column").nth(0).locator(".shots li")).to_have_count(0)
-        expect(page.locator("#notice")).to_contain_text("1 file left out")
-        expect(page.locator("#picture")).to_be_hidden()
-
-
-def test_a_folder_dropped_on_a_column_names_it(browser, teaching_url, photos):
-    with teach(browser, teaching_url) as page:
-        drop(page, [photos / "cup"], ".class-column >> nth=1")
-        expect(page.get_by_label("Name of class 2")).to_have_value("cup")
-        expect(page.locator(".class-column").nth(1).locator(".shots li")).to_have_count(EACH)
-
-
-def test_a_folder_of_folders_is_chosen(browser, teaching_url, photos):
-    with teach(browser, teaching_url) as page:
-        page.locator("[webkitdirectory]").set_input_files(photos)
-        expect(page.locator(".class-column")).to_have_count(3)
-        expect(page.locator(".shots li")).to_have_count(3 * EACH)
-
-
-def test_what_is_pasted_goes_into_the_class_that_was_used_last(browser, teaching_url):
-    with teach(browser, teaching_url) as page:
-        page.get_by_label("Name of class 2").focus()
-        page.evaluate(
-            """async () => {
-              const blob = await (await fetch("web/samples/chelsea.jpg")).blob();
-              const clipboardData = new DataTransfer();
-              clipboardData.items.add(new File([blob], "image.png", { type: "image/png" }));
-              document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
-            }"""
-        )
-        expect(page.locator(".class-column").nth(1).locator(".shots li")).to_have_count(1)
-        expect(page.locator("#picture")).to_be_hidden()
-
-
-def test_the_camera_takes_several_photos(browser, teaching_url):
-    with teach(browser, teaching_url) as page:
-        page.get_by_label("Name of class 1").fill("green")
-        page.get_by_role("button", name="Camera: take photos of green").click()
-        for number in (1, 2, 3):
-            page.get_by_role("button", name="Capture").click()
-            expect(page.locator("dialog.camera [role=status]")).to_have_text(f"{number} photo{'s' * (number > 1)}")
-        page.get_by_role("button", name="Done").click()
-        expect(page.locator(".class-column").first.locator(".shots li")).to_have_count(3)
-        expect(page.get_by_role("button", name="Camera: take photos of green")).to_be_focused()
-        assert page.locator(".shots img").first.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
-
-
-def test_a_photo_that_is_taken_out_is_freed_and_a_class_is_removed_by_a_second_press(browser, teaching_url, photos):
-    with teach(browser, teaching_url) as page:
-        fill(page, photos)
-        page.evaluate(
-            "const free = URL.revokeObjectURL; window.freed = []; URL.revokeObjectURL = (u) => { freed.push(u); free(u); }; 0"
-        )
-        address = page.locator(".shots img").first.get_attribute("src")
-        page.get_by_role("button", name="Take out 0.jpg").first.click()
-        assert page.evaluate("freed") == [address]
-        page.locator(".shut").nth(1).click()
-        expect(page.locator(".class-column")).to_have_count(3)
-        page.locator(".shut").nth(1).click()
-        expect(page.locator(".class-column")).to_have_count(2)
-        assert len(page.evaluate("freed")) == 1 + EACH
-
-
-@pytest.mark.parametrize(
-    ("names", "missing"),
-    [
-        (("", "cup"), "Class 1 needs a name."),
-        (("cup", "Cup"), "Two classes are called Cup."),
-        (("a/b", "cup"), "The name a/b cannot be sent"),
-        (("cat face", "cup"), "Ready. With 20 photos it would prove more: cat face, cup."),
-    ],
-)
-def test_what_is_missing_is_said_beside_the_button(browser, teaching_url, photos, names, missing):
-    with teach(browser, teaching_url) as page:
-        expect(page.locator("#teach-missing")).to_have_text("5 photos of each class at least; 20 prove something.")
-        fill(page, photos, names)
-        expect(page.locator("#teach-missing")).to_contain_text(missing)
-
-
-def test_too_few_photos_are_counted(browser, teaching_url, photos):
-    with teach(browser, teaching_url) as page:
-        fill(page, photos, ("cat face", "cup"))
-        for _ in range(3):
-            page.get_by_role("button", name=re.compile(r"Take out \d.jpg")).first.click()
-        expect(page.locator("#teach-missing")).to_contain_text("Missing: 2 more of cat face.")
-        page.get_by_role("button", name="Teach", exact=True).press("Enter")
-        expect(page.get_by_label("Add photos to cat face")).to_be_focused()
-        expect(page.locator(".progress")).to_be_hidden()
 
 
 # A part of the page.
