@@ -124,6 +124,11 @@ class Settings:
         return (self.model_dir, self.store / "networks") if self.store != Path() else (self.model_dir,)
 
     @property
+    def kept_photos(self) -> str:
+        """Which photos are kept, as `keep` says; `nothing` where no place for them is named."""
+        return self.keep if self.store != Path() or (self.keep_photos and self.keep_database) else "nothing"
+
+    @property
     def pins(self) -> dict[str, str]:
         """`versions` as a mapping, a network's name to its version."""
         return dict(pair.split("=", 1) for pair in self.versions)

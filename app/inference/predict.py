@@ -18,7 +18,8 @@ from app.inference.tensor import to_tensor
 @dataclass(frozen=True)
 class PredictOptions:
     """What an answer should contain. `feature_maps` is thumbnails, summary or none; empty `stages` means all of them;
-    `channels` is the number of strongest channels described per stage; `input` asks for the network's input as a file.
+    `channels` is the number of strongest channels described per stage; `input` asks for the network's input as a file;
+    `heatmap_class` is the class whose evidence the heatmap shows, None for the one that `heatmap.subject` chooses.
     """
 
     feature_maps: str = "thumbnails"
@@ -26,6 +27,7 @@ class PredictOptions:
     channels: int = 4
     heatmap: bool = False
     input: bool = False
+    heatmap_class: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Answer:
 def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: int = MAX_PIXELS) -> Answer:
     """Answer one photo.
 
-    Raises InvalidRequest for a stage that the network does not have, and what `decode` raises.
+    Raises InvalidRequest for a stage or a class that the network does not have, and what `decode` raises.
     """
+    check_class(network, options.heatmap_class)
     names = chosen_stages(network, options.stages) if options.feature_maps != "none" else []
     with_heatmap = options.heatmap and heatmap.possible(network.contract)
     requested = names + (heatmap.stages_needed(network.contract) if with_heatmap else [])
@@ -73,7 +76,7 @@ def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: 
     probabilities = by_class(network, result.probabilities)
     picture, peak, subject = None, None, None
     if with_heatmap:
-        subject = heatmap.subject(network.contract, probabilities)
+        subject = options.heatmap_class or heatmap.subject(network.contract, probabilities)
         evidence = heatmap.evidence(network, tensor, result.stages, subject)
         picture, peak = heatmap.overlay(evidence, photo.width, photo.height), max(0.0, float(evidence.max()))
         stopwatch.lap("heatmap")
@@ -100,6 +103,15 @@ def by_class(network: Network, probabilities: np.ndarray) -> dict[str, float]:
 def likeliest(probabilities: dict[str, float]) -> str:
     """The name of the class with the largest probability."""
     return max(probabilities, key=lambda name: probabilities[name])
+
+
+def check_class(network: Network, name: str | None) -> None:
+    """Raise InvalidRequest for a name that is none of the network's classes; None is no name."""
+    classes = network.contract.classes
+    if name is not None and name not in classes:
+        raise InvalidRequest(
+            f"Network {network.contract.network} has no class {name[:80]!r}; its classes are {', '.join(classes)}."
+        )
 
 
 def raw_stages(data: bytes, network: Network, stages: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> ForwardPass:

@@ -39,6 +39,7 @@ async def get_models(service: ServiceNeeded) -> dict[str, Any]:
     return {
         "default": default,
         "networks": [_network(service, network) for network in service.networks.values()],
+        "kept": {"photos": service.settings.kept_photos, "days": service.settings.keep_days},
     }
 
 

@@ -11,7 +11,16 @@ from pydantic_core import to_json
 from app import problems
 from app.errors import RequestError
 from app.inference.explain.compare import compare
-from app.inference.predict import Answer, PredictOptions, by_class, chosen_stages, input_file, raw_stages, read
+from app.inference.predict import (
+    Answer,
+    PredictOptions,
+    by_class,
+    check_class,
+    chosen_stages,
+    input_file,
+    raw_stages,
+    read,
+)
 from app.routes.options import OptionsRoute
 from app.routes.parameters import (
     Channels,
@@ -47,6 +56,14 @@ async def post_predict(
     stages: StageNames = [],  # noqa: B006  FastAPI copies it; a None default would show as null in Swagger UI
     channels: Channels = 4,
     heatmap: Annotated[bool, Query(description="Also say where in the photo the evidence for a cat lies")] = False,
+    heatmap_class: Annotated[
+        str | None,
+        Query(
+            description="The class whose evidence the heatmap shows; asks for the heatmap, too. Default: `cat`, or the "
+            "likeliest of a network with other classes",
+            openapi_examples={"default": {"summary": "chosen by the answer", "value": None}, "cat": {"value": "cat"}},
+        ),
+    ] = None,
     with_input: Annotated[
         bool, Query(alias="input", description="Also return what the network saw, as a small file that stands for the photo")
     ] = False,
@@ -56,7 +73,9 @@ async def post_predict(
 
     The verdict is `unsure` where the probability lies in the band that the network's contract names.
     """
-    options = PredictOptions(feature_maps, tuple(stages), channels, heatmap, with_input)
+    with_heatmap = heatmap or heatmap_class is not None
+    options = PredictOptions(feature_maps, tuple(stages), channels, with_heatmap, with_input, heatmap_class)
+    check_class(chosen, heatmap_class)
     chosen_stages(chosen, options.stages)
     data, by = await form.file(request), source(request)
 

@@ -66,11 +66,21 @@ class NetworkAnswer(BaseModel):
     taught: bool = Field(description="Whether it was taught here, with POST /teach; such a network can be deleted")
 
 
+class KeptPhotos(BaseModel):
+    """What the service keeps of photos that it is sent."""
+
+    photos: Literal["nothing", "corrections", "unsure"] = Field(
+        description="`corrections`: those that somebody corrects; `unsure`: those whose verdict is unsure, too"
+    )
+    days: int = Field(description="After which they are deleted; 0: never")
+
+
 class Networks(BaseModel):
     """What is served."""
 
     default: str = Field(description="The network that answers when a request names none")
     networks: list[NetworkAnswer]
+    kept: KeptPhotos
 
 
 class MeasuredAnswer(BaseModel):

@@ -55,7 +55,10 @@ export class Refusal extends Error {
  *
  * @returns {Promise<Networks>}
  */
-export const networks = async () => (await request("models", {}, {})).json();
+export const networks = async () => {
+  details.clear();
+  return (await request("models", {}, {})).json();
+};
 
 /**
  * Everything about one network.
@@ -79,7 +82,7 @@ export async function network(name, signal) {
  */
 export const epochs = async (name, signal) => (await request(`models/${name}/epochs`, {}, { signal })).json();
 
-/** @type {Map<string, NetworkDetail>} asked for once */
+/** @type {Map<string, NetworkDetail>} asked for once, until the networks are asked for again */
 const details = new Map();
 
 /**
@@ -167,15 +170,20 @@ export async function picture(path, query, signal) {
   return URL.createObjectURL(await (await request(path, query, { signal })).blob());
 }
 
+/** What every request carries. */
+export const headers = () => (key ? { "X-API-Key": key } : undefined);
+
 /**
+ * Rejects with a Refusal, or with an AbortError.
+ *
  * @param {string} path
  * @param {Query} query
  * @param {RequestInit} options
  */
-async function request(path, query, options) {
+export async function request(path, query, options) {
   let response;
   try {
-    response = await fetch(address(path, query), { ...options, headers: key ? { "X-API-Key": key } : {} });
+    response = await fetch(address(path, query), { ...options, headers: headers() });
   } catch (error) {
     if (superseded(error)) throw error;
     throw new Refusal(0, "The service did not answer. Check that it is running and that you are online.");
@@ -205,6 +213,12 @@ export function address(path, query = {}) {
   return url;
 }
 
+/** How a command begins. */
+export const command = () => (key ? 'curl -H "X-API-Key: $KEY"' : "curl");
+
+/** @param {string} text */
+export const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
 /**
  * The command that sends the same request from a terminal.
  *
@@ -213,12 +227,9 @@ export function address(path, query = {}) {
  * @param {PickedPhoto} photo
  */
 export function curl(path, { edits, ...query }, photo) {
-  /** @param {string} text */
-  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  const secret = key ? ' -H "X-API-Key: $KEY"' : "";
   const name = /[;,"\\]/.test(photo.name) ? `"${photo.name.replace(/["\\]/g, "\\$&")}"` : photo.name; // as curl's -F reads names
   const changes = edits ? ` -F ${quoted(`edits=${edits}`)}` : "";
-  return `curl${secret} -F ${quoted(`file=@${name}`)}${changes} ${quoted(address(path, query).href)}`;
+  return `${command()} -F ${quoted(`file=@${name}`)}${changes} ${quoted(address(path, query).href)}`;
 }
 
 /**

@@ -8,16 +8,16 @@ import * as ribbon from "./acts/ribbon.js";
 import * as address from "./address.js";
 import * as api from "./api.js";
 import { $, fade, find, onShortcut } from "./basics/dom.js";
-import { networkName } from "./basics/words.js";
 import { Second } from "./beside/door.js";
 import { Door } from "./learned/door.js";
 import { showMessage, showTrouble } from "./message.js";
 import { CHELSEA, listen, savesData } from "./photo.js";
-import * as replay from "./replay.js";
+import { offer } from "./served.js";
 import { firstFilter } from "./stage/pick.js";
 import { StageView } from "./stage/stage.js";
 import { Surgery } from "./surgery/surgery.js";
 import { openWalk, takeAway } from "./takeaway.js";
+import * as teach from "./teach/door.js";
 import { answerOf, forget, standIn, taken, uploaded } from "./upload.js";
 
 /** @import { Expected, Guises, NetworkDetail, Networks, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
@@ -30,7 +30,7 @@ const WRONG_FILE = [413, 415, 422]; // what the service says of a file that it c
 
 const state = {
   /** @type {Networks} */
-  models: { default: "", networks: [] },
+  models: { default: "", networks: [], kept: { photos: "nothing", days: 0 } },
   isReady: false, // whether the list of networks has arrived
   /** @type {Position} */
   position: address.read(),
@@ -59,22 +59,22 @@ start();
 
 async function start() {
   try {
-    state.models = await api.networks();
+    await list();
     state.isReady = true;
   } catch (error) {
     showTrouble(error, start);
     return;
   }
   showMessage("");
-  const names = networks();
-  const options = names.map(
-    (name) => new Option(networkName(name) === name ? name : `${networkName(name)} (${name})`, name),
-  );
-  chooser.replaceChildren(...options);
-  $("served").textContent = `Networks served here: ${names.join(", ")}.`;
   arrive();
   if (state.photo) ask();
   else if (!state.expected && !openSample(`${address.parameter("sample")}.jpg`) && !savesData()) openSample(CHELSEA);
+}
+
+/** Ask what is served, and offer it. */
+async function list() {
+  state.models = await api.networks();
+  offer(state.models, state.position.network);
 }
 
 const networks = () => state.models.networks.map(({ network }) => network);
@@ -171,7 +171,10 @@ async function showAnswer(photo, network, signal) {
   Object.assign(photo, { width: first.image.width, height: first.image.height });
   answer.show(first, { photo, view: state, band: detail.unsure });
   find($("curl-predict"), "code").textContent = api.curl("predict", query, photo);
-  if (state.expected) showMessage(replay.compare(state.expected, first), "notice");
+  if (state.expected) {
+    const { compare } = await import("./replay.js");
+    showMessage(compare(state.expected, first), "notice");
+  }
   state.expected = null;
   if ($("picture").classList.contains("unshown") || first.image.animated)
     answer.standIn(await standIn(photo, network, signal), first.image);
@@ -228,11 +231,7 @@ async function showGuises(photo, signal) {
   guises.show(photo.guises, state.models.networks, api.curl("guises", {}, photo));
 }
 
-/**
- * Show or hide what can be done with an answer: its curl command, a link, a download.
- *
- * @param {boolean} isAnswered
- */
+/** Show or hide what can be done with an answer: its curl command, a link, a download. @param {boolean} isAnswered */
 function showTools(isAnswered) {
   $("curl-predict").hidden = !isAnswered;
   find(document, ".walk-tools").hidden = !isAnswered;
@@ -329,6 +328,7 @@ chooser.addEventListener("change", () => {
   if (state.photo) ask();
 });
 takeAway(state, surgery.edits);
+teach.listen(list);
 $("about-open").addEventListener("click", () => $("about", HTMLDialogElement).showModal());
 
 addEventListener("popstate", ({ state: entry }) => {

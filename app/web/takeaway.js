@@ -4,7 +4,6 @@
 import * as address from "./address.js";
 import { $ } from "./basics/dom.js";
 import { showMessage, showTrouble } from "./message.js";
-import * as replay from "./replay.js";
 
 /** @import { Guises, Photo, PickedPhoto, Position, Prediction } from "./types.js" */
 /** @import { Unit } from "./stage/units.js" */
@@ -38,7 +37,8 @@ async function download({ photo, position, opacity, answers }, edits) {
   if (!photo || !predict) return;
   const withPhoto = $("with-photo", HTMLInputElement).checked;
   const own = edits.count ? null : unit; // the unit shown is the changed network's
-  await replay.save({ photo, position, opacity, predict, unit: own ?? null, guises, withPhoto });
+  const { save } = await import("./replay.js");
+  await save({ photo, position, opacity, predict, unit: own ?? null, guises, withPhoto });
   if (edits.count) showMessage("The walk is downloaded as the network's own: your changes are not in it.", "notice");
 }
 
@@ -68,6 +68,7 @@ async function copyLink({ position, answers }, edits) {
  * @param {string[] | null} networks that are served; null: not known yet
  */
 export async function openWalk(file, networks) {
+  const replay = await import("./replay.js");
   const walk = await replay.read(file);
   const { photo, place, settings } = walk;
   const { network } = walk.model;

@@ -52,6 +52,7 @@
  * @property {FeatureMapAnswer[]} feature_maps
  * @property {string | null} heatmap a PNG data URI
  * @property {number | null} heatmap_peak
+ * @property {string | null} heatmap_class whose evidence it shows
  * @property {string | null} input a WebP data URI, where it was asked for
  * @property {ImageAnswer} image
  * @property {ModelAnswer} model
@@ -123,6 +124,13 @@
  * @typedef {object} Networks
  * @property {string} default
  * @property {NetworkAnswer[]} networks
+ * @property {KeptPhotos} kept
+ */
+
+/**
+ * @typedef {object} KeptPhotos
+ * @property {"nothing" | "corrections" | "unsure"} photos
+ * @property {number} days 0: for ever
  */
 
 /**

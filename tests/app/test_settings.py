@@ -76,3 +76,16 @@ def test_origins_are_those_that_browsers_send(text, origins):
 @pytest.mark.parametrize("text", ["/cats", "cats", "/cats/", "cats/"])
 def test_the_path_of_a_proxy_may_be_written_with_or_without_slashes(text):
     assert Settings.from_environment({"CATSCOPE_ROOT_PATH": text}).root_path == "/cats"
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        (Settings(), "nothing"),
+        (Settings(keep="unsure"), "nothing"),
+        (Settings(keep="unsure", store=Path("/var/lib/catscope")), "unsure"),
+        (Settings(keep="corrections", keep_photos="s3://bucket", keep_database="postgresql://host/db"), "corrections"),
+    ],
+)
+def test_photos_are_kept_only_where_a_place_for_them_is_named(settings, kept):
+    assert settings.kept_photos == kept

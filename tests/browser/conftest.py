@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import uvicorn
 from PIL import Image
+from playwright.sync_api import expect
 
 from benchmarks.chromium import CHROMIUM
+from tests.browser.teaching import EACH, SOURCES
 from tests.browser.visitor import CAT, TIMELINE, TUTORIAL, settled, stands_at
 from tests.conftest import ROOT, encoded, sha256
 
@@ -77,6 +80,30 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def teaching_url(tmp_path_factory) -> Iterator[str]:
+    """The service as it is shipped, with a store."""
+    with service(ROOT / "model", store=tmp_path_factory.mktemp("store")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """A folder with a folder of crops for each of three classes, and a file that is no photo."""
+    folder = tmp_path_factory.mktemp("taught") / "things"
+    random = np.random.default_rng(7)
+    for name, source in SOURCES.items():
+        (folder / name).mkdir(parents=True)
+        image = Image.open(Path(skimage.data.__file__).parent / source).convert("RGB")
+        for number in range(EACH):
+            side = int(random.integers(120, 240))
+            x, y = int(random.integers(0, image.width - side)), int(random.integers(0, image.height - side))
+            crop = image.crop((x, y, x + side, y + side)).resize((120, 120))
+            (folder / name / f"{number}.jpg").write_bytes(encoded(crop, "JPEG"))
+    (folder / "notes.txt").write_text("no photo")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def large(tmp_path_factory):
     """A sharp photo of 12 megapixels, 5 MB."""
     noise = np.random.default_rng(1).normal(0, 14, (3000, 4000, 3))
@@ -138,6 +165,15 @@ def opened(browser, url: str, fragment: str = "", **options):
         yield page
         assert page.elsewhere == []
         assert page.complaints == []
+
+
+@contextmanager
+def teach(browser, url: str, **options):
+    """The act "Teach", opened by its address."""
+    with opened(browser, url, "?teach", **options) as page:
+        expect(page.locator(".class-column")).to_have_count(2)
+        expect(page.locator(".kept-here li").first).to_be_visible()
+        yield page
 
 
 @pytest.fixture

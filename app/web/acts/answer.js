@@ -4,17 +4,20 @@
 import { $, el, find, speak } from "../basics/dom.js";
 import { number, percent } from "../basics/format.js";
 import { gradient } from "../basics/palette.js";
-import { label, mainClass, networkName, verdict } from "../basics/words.js";
+import { isAboutCats, label, mainClass, networkName, verdict } from "../basics/words.js";
 
 /** @import { ImageAnswer, Photo, Prediction } from "../types.js" */
 
 /** @type {Record<string, string>} */
 const STEPS = { decode: "decoding", inference: "network", feature_maps: "feature maps", heatmap: "heatmap" };
-const MAX_OTHERS = 4; // other classes listed, the likeliest first
+const MOST_CLASSES = 20; // that are listed, the likeliest first; of more, the first FEW
+const FEW = 5;
 const CONTOURS = [0.25, 0.5, 0.75]; // of the strongest evidence, as app/inference/heatmap.py draws them
 const MIN_PIXELS = 200; // of the longer side; smaller photos are shown enlarged
 
-/** @type {{ photo: Photo, prediction: Prediction } | null} */
+/** @typedef {{ photo: Photo, prediction: Prediction, edits: string | null, view: { opacity: number } }} Newest */
+
+/** @type {Newest | null} */
 let newest = null;
 
 /** The photo on the page with its newest answer, once there is one. */
@@ -40,24 +43,20 @@ export function wait(photo) {
 
 /**
  * Show an answer of /predict. `view.opacity` (0..1) is how strongly the evidence covers the photo; a slider changes it. `band`
- * is the network's [low, high] of probabilities in which it is unsure. `own` is its own answer, where the visitor changed it.
+ * is the network's [low, high] of probabilities in which it is unsure. `own` is its own answer, where the visitor changed it
+ * by `edits`.
  *
  * @param {Prediction} answer
- * @param {{ photo: Photo, view: { opacity: number }, band: [number, number] | undefined, own?: Prediction | null }} options
+ * @param {{ photo: Photo, view: { opacity: number }, band: [number, number] | undefined, own?: Prediction | null,
+ *   edits?: string | null }} options
  */
-export function show(answer, { photo, view, band, own }) {
+export function show(answer, { photo, view, band, own, edits = null }) {
   const main = mainClass(answer);
   const probability = answer.probabilities[main];
-  const what = main === "cat" ? "a cat" : `“${label(main)}”`;
+  const what = named(main);
   $("answer").removeAttribute("aria-busy");
   $("verdict").textContent = verdict(answer.verdict);
   speak(`${verdict(answer.verdict)} ${percent(probability)} probability of ${what}.`);
-  for (const old of $("picture").querySelectorAll(".heat")) old.remove();
-  const heat =
-    answer.heatmap && el("img", { src: answer.heatmap, alt: "", class: "heat", style: { opacity: view.opacity } });
-  if (heat) find($("picture"), ".frame").append(heat);
-  const closest = heat ? " The line marks what comes closest." : "";
-  const none = `No part of this photo is evidence for ${what}.${closest}`;
   const meter = {
     class: "meter",
     role: "meter",
@@ -77,18 +76,50 @@ export function show(answer, { photo, view, band, own }) {
       el("code", {}, answer.model.network),
     ),
     el("div", meter, el("span", { style: { width: `${probability * 100}%` } }), own ? ghost(own.probabilities[main]) : null),
-    main === "cat" ? null : el("p", { class: "classes" }, others(answer.probabilities, main)),
+    isAboutCats(answer.probabilities)
+      ? null
+      : el("div", { class: "chips", role: "group", "aria-label": "Evidence for" }, classes(answer)),
     answer.verdict === "unsure" && band
       ? el("p", {}, `Between ${percent(band[0])} and ${percent(band[1])} this network is wrong too often to decide.`)
       : null,
     answer.verdict === "unfamiliar"
       ? el("p", {}, "No photo that it was taught looks like this one; its probabilities say little.")
       : null,
-    heat && (answer.heatmap_peak ?? 0) > 0 ? evidence(heat, view, what) : el("p", { class: "quiet" }, none),
+    el("div", { id: "evidence" }),
+    el("div", { class: "correcting" }, el("button", { type: "button", class: "link", onclick: correct }, "That’s wrong")),
     el("p", { class: "quiet timings" }, times(answer.timings_ms)),
   ];
   $("result").replaceChildren(...lines.filter((line) => line !== null));
-  newest = { photo, prediction: answer };
+  newest = { photo, prediction: answer, edits, view };
+  showEvidence(answer, view);
+}
+
+/**
+ * Lay the evidence for a class over the photo.
+ *
+ * @param {Prediction} answer
+ * @param {{ opacity: number }} view
+ */
+export function showEvidence({ heatmap, heatmap_peak, heatmap_class }, view) {
+  const what = named(heatmap_class ?? "it");
+  for (const old of $("picture").querySelectorAll(".heat")) old.remove();
+  const heat = heatmap && el("img", { src: heatmap, alt: "", class: "heat", style: { opacity: view.opacity } });
+  if (heat) find($("picture"), ".frame").append(heat);
+  const closest = heat ? " The line marks what comes closest." : "";
+  const none = `No part of this photo is evidence for ${what}.${closest}`;
+  $("evidence").replaceChildren(
+    heat && (heatmap_peak ?? 0) > 0 ? evidence(heat, view, what) : el("p", { class: "quiet" }, none),
+  );
+  for (const chip of $("result").querySelectorAll("button"))
+    if (chip.dataset.class) chip.ariaPressed = String(chip.dataset.class === heatmap_class);
+}
+
+/** @param {string} name of a class */
+const named = (name) => (name === "cat" ? "a cat" : `“${label(name)}”`);
+
+async function correct() {
+  const { ask } = await import("../correct/correct.js");
+  if (newest) ask(find($("result"), ".correcting"), newest);
 }
 
 /**
@@ -130,16 +161,23 @@ function evidence(heat, view, what) {
 const tick = (share) => el("span", { class: "tick", style: { left: `${100 * share}%` } });
 
 /**
- * What else it might be, in a line.
+ * A button for each class, the likeliest first: it shows the evidence for it.
  *
- * @param {Record<string, number>} probabilities
- * @param {string} main
+ * @param {Prediction} answer
  */
-function others(probabilities, main) {
-  const rest = Object.entries(probabilities).filter(([name]) => name !== main);
-  rest.sort(([, a], [, b]) => b - a);
-  const shown = rest.slice(0, MAX_OTHERS).map(([name, value]) => `${label(name)} ${percent(value)}`);
-  return `Or ${shown.join(", ")}${rest.length > MAX_OTHERS ? `, and ${rest.length - MAX_OTHERS} more` : ""}.`;
+function classes({ probabilities }) {
+  const sorted = Object.entries(probabilities).sort(([, a], [, b]) => b - a);
+  const shown = sorted.length > MOST_CLASSES ? FEW : sorted.length;
+  const onclick = async (/** @type {Event} */ { currentTarget }) => {
+    const { seek } = await import("../teach/evidence.js");
+    if (newest && currentTarget instanceof HTMLElement) seek(currentTarget.dataset.class ?? "", newest);
+  };
+  const chips = sorted
+    .slice(0, shown)
+    .map(([name, value]) =>
+      el("button", { type: "button", class: "chip", "data-class": name, onclick }, `${label(name)} ${percent(value)}`),
+    );
+  return [...chips, shown < sorted.length ? el("span", {}, `and ${sorted.length - shown} more`) : null];
 }
 
 /** The photo could not be answered: remove its picture. The message above says why. */

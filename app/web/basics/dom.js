@@ -128,14 +128,14 @@ export function fade(act, stale) {
 }
 
 /**
- * Listen to keys pressed anywhere on the page, but for those that are typed into a field, are in a dialog, or belong to the
- * browser.
+ * Listen to keys pressed anywhere on the page, but for those that are typed into a field, are in a dialog or in the act
+ * "Teach", or belong to the browser.
  *
  * @param {(event: KeyboardEvent) => void} listener
  */
 export function onShortcut(listener) {
   addEventListener("keydown", (event) => {
-    const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea, dialog");
+    const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea, dialog, .teaching");
     if (!isTyping && !event.ctrlKey && !event.metaKey) listener(event);
   });
 }

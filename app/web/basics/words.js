@@ -3,7 +3,7 @@
 
 import { count, plural } from "./format.js";
 
-/** @import { StageAnswer } from "../types.js" */
+/** @import { KeptPhotos, StageAnswer } from "../types.js" */
 
 /** @type {Record<string, string>} where names differ */
 const KINDS = {
@@ -39,6 +39,17 @@ const NETWORKS = {
 };
 
 /**
+ * What is kept of a photo, in a sentence.
+ *
+ * @param {KeptPhotos} kept
+ */
+export function keeps({ photos, days }) {
+  if (photos === "nothing") return "Your photo is not stored: the service answers it and forgets it.";
+  const which = photos === "unsure" ? "the network is unsure about it, or you say" : "you say";
+  return `Your photo is kept here${days ? ` for ${plural(days, "day")}` : ""} if ${which} that its answer is wrong; otherwise it is forgotten.`;
+}
+
+/**
  * A network's name for people; one that was brought has only its own.
  *
  * @param {string} name
@@ -72,12 +83,19 @@ export const shortVerdict = (name) => SHORT_VERDICTS[name] ?? label(name);
 export const label = (name) => name.replaceAll("_", " ");
 
 /**
- * The class whose probability the page shows: `cat`, even where it is less likely; of a network with other classes, the
- * likeliest.
+ * The class whose probability the page shows: `cat`, even where it is less likely; of a network that tells other classes
+ * apart, the likeliest.
  *
  * @param {{ label: string, probabilities: Record<string, number> }} answer
  */
-export const mainClass = ({ label, probabilities }) => ("cat" in probabilities ? "cat" : label);
+export const mainClass = ({ label, probabilities }) => (isAboutCats(probabilities) ? "cat" : label);
+
+/**
+ * Whether a network only tells cats from all else.
+ *
+ * @param {Record<string, number>} probabilities
+ */
+export const isAboutCats = (probabilities) => Object.keys(probabilities).sort().join() === "cat,not_cat";
 
 /**
  * The name of a channel; the channels of the network's input are colours.

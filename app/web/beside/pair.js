@@ -10,7 +10,7 @@ import { forget, uploaded } from "../upload.js";
 import { Newest } from "./newest.js";
 import { Side } from "./side.js";
 
-/** @import { Photo, Shown, UnitPosition } from "../types.js" */
+/** @import { Photo, Prediction, Shown, UnitPosition } from "../types.js" */
 /** @import { StageView } from "../stage/stage.js" */
 
 /** @typedef {{ network: string, edits: string | null }} Asked which network, and how it is changed */
@@ -33,6 +33,11 @@ export class Pair {
     this.where = el("p", { class: "readout" });
     this.scales = el("p", { class: "quiet" }, "Each photo has its own colour scale: compare the numbers.");
     const sides = el("div", { class: "pair" }, this.first.root, this.second.root);
+    /** @type {Prediction | null} what was said of the second photo */
+    this.said = null;
+    this.wrong = el("button", { type: "button", class: "link", onclick: () => this.correct() }, "That’s wrong");
+    this.correcting = el("div", { class: "correcting" });
+    this.second.says.after(this.correcting);
     const shut = el("button", { type: "button", onclick: close }, "Take it away");
     this.root = el("div", { class: "stage" }, this.where, sides, this.scales, shut);
   }
@@ -71,6 +76,8 @@ export class Pair {
       if (mine !== this.turn || own?.photo !== photo) return;
       this.first.say(photo, own.prediction, asked);
       this.say(this.second.say(this.photo, answer, asked));
+      if (answer !== this.said) this.correcting.replaceChildren(this.wrong);
+      this.said = answer;
       this.where.hidden = !shown;
       if (shown && beside) this.draw(shown, beside, unit, detail.input_shape);
     } finally {
@@ -110,6 +117,11 @@ export class Pair {
     this.where.textContent = isPicture
       ? `${layer.name}, ${channelName(layer.name, plane.index)}, row ${unit.row}, column ${unit.column}`
       : `${layer.name}, number ${plane.index}`;
+  }
+
+  async correct() {
+    const { ask } = await import("../correct/correct.js");
+    if (this.said) ask(this.correcting, { photo: this.photo, prediction: this.said });
   }
 
   /** Choose a unit in the walk, unless another stage is being opened there. @param {UnitPosition} unit */

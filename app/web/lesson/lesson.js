@@ -4,6 +4,7 @@
 import * as address from "../address.js";
 import { $, el, find } from "../basics/dom.js";
 import { CHELSEA } from "../photo.js";
+import { markMode } from "../teach/door.js";
 import { NETWORK } from "./known.js";
 import { STEPS } from "./steps.js";
 import { stepView } from "./stepview.js";
@@ -22,7 +23,7 @@ const sheet = el("p", {}, el("a", { href: "web/lesson/sheet.html" }, "A task she
 const body = el("div", { id: "lesson-body" }, title, el("ol", {}, ...views.map((view) => view.root)), sheet);
 const handle = el("button", { type: "button", class: "handle", "aria-controls": body.id });
 const root = el("aside", { id: "lesson", "aria-label": "Lesson" }, handle, body);
-const links = [...document.querySelectorAll("a")].filter((link) => link.dataset.mode);
+const links = [...document.querySelectorAll("a")].filter(({ dataset }) => ["look", "learn"].includes(dataset.mode ?? ""));
 
 find(document, "header").after(root);
 dismissible(root);
@@ -59,7 +60,7 @@ function open(step) {
   root.hidden = !step;
   document.body.classList.toggle("learning", step > 0);
   for (const [i, view] of views.entries()) view.show(i + 1 === step);
-  for (const link of links) link.ariaCurrent = String((link.dataset.mode === "learn") === step > 0);
+  markMode();
   if (isNew) pull(true);
 }
 

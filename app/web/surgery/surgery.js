@@ -179,7 +179,7 @@ export class Surgery {
     const { photo, own, detail } = patient;
     const main = mainClass(own);
     showMessage("");
-    answer.show(said, { photo, view: visit, band: detail.unsure, own: edits.count ? own : null });
+    answer.show(said, { photo, view: visit, band: detail.unsure, own: edits.count ? own : null, edits: edits.text() });
     this.bar.show(said.probabilities[main], own.probabilities[main]);
   }
 

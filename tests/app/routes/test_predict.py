@@ -148,6 +148,24 @@ def test_the_heatmap_has_the_photos_aspect_ratio_and_is_translucent(client, cat_
     assert 0 < alpha.min() < alpha.max() <= 0.75 * 255
 
 
+@pytest.mark.parametrize("name", ["cat", "not_cat"])
+def test_the_heatmap_is_of_the_class_that_is_asked_for(client, cat_photo, name):
+    answer = post(client, cat_photo, feature_maps="none", heatmap_class=name).json()
+    assert answer["heatmap_class"] == name
+    assert answer["heatmap"] is not None
+
+
+def test_the_heatmaps_of_two_classes_differ(client, cat_photo):
+    one, other = (post(client, cat_photo, heatmap_class=name).json()["heatmap"] for name in ("cat", "not_cat"))
+    assert one != other
+
+
+def test_an_unknown_class_has_no_heatmap_and_the_known_ones_are_named(client, cat_photo):
+    response = post(client, cat_photo, heatmap_class="dog")
+    assert response.status_code == 422
+    assert "cat, not_cat" in response.json()["detail"]
+
+
 def test_there_is_no_heatmap_unless_it_is_asked_for(client, cat_photo):
     assert post(client, cat_photo, feature_maps="none").json()["heatmap"] is None
 
