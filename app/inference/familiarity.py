@@ -18,7 +18,7 @@ class Familiarity:
 
     - `stage`: whose means over all positions are compared
     - `limit`: a photo at a larger distance is `unfamiliar`
-    - `centre`, `unit`: (channels,) float32, the mean of the means of all photos, and their variation within classes
+    - `centre`, `unit`: (channels,) float32, the mean of the means of all photos, and their variation
     - `levels`, `deviations`: (classes, channels) float32, the direction in which each class lies on average, from zero with
       the square roots of the means, and from the centre in those units
     """

@@ -38,7 +38,7 @@ def limit(distances: np.ndarray) -> float:
 
 def known(means: np.ndarray, labels: np.ndarray, classes: int) -> Familiarity:
     """What the photos look like; every distance is within the limit."""
-    centre, unit = means.mean(axis=(0, 1)), spread(means, labels).astype(np.float32)
+    centre, unit = means.mean(axis=(0, 1)), spread(means).astype(np.float32)
     levels, deviations = familiarity.levels(means), familiarity.deviations(means, centre, unit)
 
     def by_class(looks: np.ndarray) -> np.ndarray:

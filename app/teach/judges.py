@@ -20,7 +20,7 @@ FOLDS = 5
 STEPS = 300
 """Enough for L-BFGS to come to rest on thousands of photos."""
 
-FAINTEST = 0.3
+FAINTEST = 0.1
 """Share of the mean channel's variation that is added to each, or channels that hardly vary would count most."""
 
 _TINY = 1e-12  # where nothing varies
@@ -51,7 +51,7 @@ def fit(means: np.ndarray, labels: np.ndarray, classes: int, penalty: float) -> 
         penalty: of the weights' squares, in `units`.
     """
     views, channels = means.shape[1:]
-    centre, unit = means.mean(axis=(0, 1), dtype=np.float64), units(means, labels)
+    centre, unit = means.mean(axis=(0, 1), dtype=np.float64), units(means)
     seen, labels = (means.reshape(-1, channels) - centre) / unit, np.repeat(labels, views)
     counts = np.bincount(labels, minlength=classes)
     weights = (1 / (classes * counts))[labels]
@@ -69,25 +69,17 @@ def fit(means: np.ndarray, labels: np.ndarray, classes: int, penalty: float) -> 
     return Judges(kernel, flat[-classes:] - centre @ kernel)
 
 
-def units(means: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(channels,) float64: in what weights are penalised, so that a channel which is faint and telling counts as much as a
-    loud one.
+def units(means: np.ndarray) -> np.ndarray:
+    """(channels,) float64: by how much each channel varies from photo to photo. Weights are penalised in these units, so
+    that a channel which is faint and telling counts as much as a loud one.
     """
-    return spread(means, labels) * np.sqrt(means.shape[-1] / 10)
+    return np.asarray(spread(means) * np.sqrt(means.shape[-1] / 10))
 
 
-def spread(means: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(channels,) float64: by how much each channel varies among photos of one class, as far as FAINTEST allows.
-
-    Args:
-        means: (n, views, channels) float32.
-        labels: (n,) class indices.
-    """
-    apart = means.astype(np.float64)
-    for label in np.unique(labels):
-        apart[labels == label] -= apart[labels == label].mean(axis=(0, 1))
-    within = apart.std(axis=(0, 1))
-    return np.asarray(within + FAINTEST * within.mean() + _TINY)
+def spread(means: np.ndarray) -> np.ndarray:
+    """(channels,) float64: each channel's standard deviation from photo to photo, and FAINTEST of the mean channel's."""
+    each = means.std(axis=(0, 1), dtype=np.float64)
+    return np.asarray(each + FAINTEST * each.mean() + _TINY)
 
 
 def best_penalty(means: np.ndarray, labels: np.ndarray, folds: Sequence[np.ndarray], classes: int) -> float:

@@ -20,7 +20,7 @@ def seen(count: int = 30, channels: int = 12, classes: int = 3) -> tuple[np.ndar
 @pytest.mark.parametrize("penalty", judges.PENALTIES)
 def test_no_other_judges_have_a_lower_loss(penalty):
     means, labels = seen()
-    unit = judges.units(means, labels)
+    unit = judges.units(means)
     flat, twice = means.reshape(-1, 12).astype(float), np.repeat(labels, 2)
 
     def loss(parameters: np.ndarray) -> float:
@@ -35,14 +35,14 @@ def test_no_other_judges_have_a_lower_loss(penalty):
     assert mine == pytest.approx(best.fun, abs=1e-6)
 
 
-def test_a_faint_channel_that_tells_the_classes_apart_is_made_louder():
+def test_a_faint_channel_counts_nearly_as_much_as_a_loud_one():
     means, labels = seen()
     fainter = means.copy()
     fainter[..., 0] /= 10  # the channel that tells the classes apart
     plain, faint = (judges.fit(given, labels, 3, 0.05) for given in (means, fainter))
-    assert np.abs(faint.kernel[0]).max() > 3 * np.abs(plain.kernel[0]).max()
+    assert np.abs(faint.kernel[0]).max() > 4 * np.abs(plain.kernel[0]).max()
     alike = faint.scores(fainter[:, 0]).argmax(axis=1) == plain.scores(means[:, 0]).argmax(axis=1)
-    assert alike.mean() > 0.75
+    assert alike.mean() > 0.8
 
 
 def test_a_class_with_many_photos_is_not_preferred():
