@@ -4,6 +4,7 @@
     ├── RequestError                 what a client sent cannot be answered
     │   ├── BadRequest         400   not an HTTP request
     │   ├── Unauthorized       401   API keys are configured and none of them was sent
+    │   ├── Forbidden          403   another site's page asks to teach, to correct or to delete
     │   ├── NotFound           404   no such network, no such stage in a path, no such path
     │   ├── MethodNotAllowed   405   the path exists, but not for this method
     │   ├── TooSlow            408   the request did not arrive in time
@@ -48,6 +49,13 @@ class Unauthorized(RequestError):
 
     status = 401
     title = "An API key is needed"
+
+
+class Forbidden(RequestError):
+    """A page of another site, which the settings do not name, asks to change what is kept."""
+
+    status = 403
+    title = "Not from another site's page"
 
 
 class NotFound(RequestError):

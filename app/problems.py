@@ -124,6 +124,7 @@ def _sentence(error: dict[str, Any]) -> str:
 
 DOCUMENTED = {
     401: "API keys are configured and none of them was sent",
+    403: "Asked by a page of another site, which CATSCOPE_CORS_ORIGINS does not name",
     404: "No such network, or no such stage in the path",
     413: "More bytes, or more pixels, than the settings allow",
     415: "Not an image format that is read, or a compressed request body",

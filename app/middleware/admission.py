@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.capacity import MAX_DISCARDED_BYTES, is_streamed
-from app.errors import RequestError, TooLarge, Unauthorized, UnsupportedCoding
+from app.errors import Forbidden, RequestError, TooLarge, Unauthorized, UnsupportedCoding
 from app.middleware.api_keys import ApiKeys
 from app.middleware.rate_limit import RateLimiter
 from app.problems import response
@@ -16,6 +16,10 @@ from app.settings import Settings
 
 OPEN_PATHS = ("/health/", "/v2/health/", "/metrics", "/docs", "/openapi.json", "/web/")
 """Answered without a key and not rate-limited, like the page itself: probes, documentation and the page's files."""
+
+
+KEEPING = ("/teach", "/corrections", "/models")
+"""Below these paths, POST and DELETE change what is kept."""
 
 
 class Admission:
@@ -37,6 +41,7 @@ class Admission:
         self._check_room = check_room
         self._keys = keys
         self._max_bytes, self._max_streamed_bytes = settings.max_bytes, settings.max_teach_bytes
+        self._origins = set(settings.cors_origins)
         self._rate = RateLimiter(settings.rate_limit, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +57,8 @@ class Admission:
             if path != "/" and not path.startswith(OPEN_PATHS):
                 key = self._admit(headers)
                 self._rate.take(key or (scope["client"] or ("",))[0])
+            if scope["method"] in ("POST", "DELETE") and path.startswith(KEEPING):
+                self._check_site(headers)
             _check_content_length(headers, max_bytes)
             _check_coding(headers)
             if scope["method"] == "POST":  # refuse a photo before reading it when there is no room
@@ -79,6 +86,14 @@ class Admission:
             what = "The key is not valid" if sent else "No key was sent"
             raise Unauthorized(f"{what}; send a valid key in the header X-API-Key or as Authorization: Bearer.")
         return sent
+
+    def _check_site(self, headers: Headers) -> None:
+        """Browsers send forms of any page to any address, and say so in Sec-Fetch-Site; other clients send no such header."""
+        elsewhere = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        if elsewhere and not {"*", headers.get("origin", "")} & self._origins:
+            raise Forbidden(
+                "A page of another site cannot teach, correct or delete here; CATSCOPE_CORS_ORIGINS names exceptions."
+            )
 
 
 class _Body:

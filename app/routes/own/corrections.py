@@ -41,7 +41,7 @@ CorrectionId = Annotated[
     status_code=201,
     summary="That answer was wrong: keep the photo and what it shows",
     response_model=corrections.CorrectionAnswer,
-    responses=corrections.CREATED | problems.responses(401, 404, 413, 415, 422, 429, 503, 504),
+    responses=corrections.CREATED | problems.responses(401, 403, 404, 413, 415, 422, 429, 503, 504),
     openapi_extra=corrections.FORM,
 )
 async def post_correction(
@@ -114,7 +114,7 @@ async def get_corrections(
     "/corrections",
     summary="Delete everything that was corrected or kept for review",
     response_model=corrections.Deleted,
-    responses=problems.responses(401, 404, 422, 429, 503, 504),
+    responses=problems.responses(401, 403, 404, 422, 429, 503, 504),
 )
 async def delete_corrections(
     service: ServiceNeeded,
@@ -158,7 +158,7 @@ async def get_correction(service: ServiceNeeded, store: StoreNeeded, id: Correct
     status_code=204,
     summary="Delete one correction, or undo it",
     response_class=Response,
-    responses=problems.responses(401, 404, 422, 429, 503, 504),
+    responses=problems.responses(401, 403, 404, 422, 429, 503, 504),
 )
 async def delete_correction(service: ServiceNeeded, store: StoreNeeded, id: CorrectionId) -> Response:
     """Deletes it, and its photo unless another correction needs it. A correction of the same photo and network from before

@@ -39,7 +39,7 @@ NewName = Annotated[
     summary="Teach classes of your own",
     status_code=202,
     response_model=teach.JobAnswer,
-    responses=problems.responses(401, 404, 413, 422, 429, 503),
+    responses=problems.responses(401, 403, 404, 413, 422, 429, 503),
     openapi_extra=teach.FORM,
 )
 async def post_teach(service: ServiceNeeded, request: Request, network: NewName = None) -> Response:
@@ -116,7 +116,7 @@ async def get_job(service: ServiceNeeded, job: JobPath) -> dict[str, Any]:
     "/teach/{job}",
     summary="Cancel a job",
     response_model=teach.JobAnswer,
-    responses=problems.responses(401, 404, 422, 429, 503),
+    responses=problems.responses(401, 403, 404, 422, 429, 503),
 )
 async def delete_job(service: ServiceNeeded, job: JobPath) -> dict[str, Any]:
     """Cancels a job that has not finished: there will be no network, and its photos are deleted. A finished one stays as it
@@ -130,7 +130,7 @@ async def delete_job(service: ServiceNeeded, job: JobPath) -> dict[str, Any]:
     summary="Delete a network that was taught here",
     status_code=204,
     response_class=Response,
-    responses=problems.responses(401, 404, 422, 429, 503),
+    responses=problems.responses(401, 403, 404, 422, 429, 503),
     tags=["networks"],
 )
 async def delete_network(service: ServiceNeeded, network: NetworkPath) -> Response:
