@@ -88,7 +88,7 @@ class Admission:
         return sent
 
     def _check_site(self, headers: Headers) -> None:
-        """Browsers send forms of any page to any address, and say so in Sec-Fetch-Site; other clients send no such header."""
+        """Browsers send forms of any page to any address, and Sec-Fetch-Site says so; other clients send no such header."""
         elsewhere = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         if elsewhere and not {"*", headers.get("origin", "")} & self._origins:
             raise Forbidden(
