@@ -14,6 +14,7 @@ export class Kept {
   /** @param {{ look: (network: string) => void, change: () => unknown }} on `change`: a network was deleted */
   constructor(on) {
     this.on = on;
+    this.told = "";
     this.title = el("h3", { id: "kept-title", tabindex: -1 }, "What is kept");
     this.body = el("div");
     this.root = el("section", { class: "kept-here", "aria-labelledby": "kept-title" }, this.title, this.body);
@@ -21,6 +22,9 @@ export class Kept {
 
   /** @param {Taught} taught */
   show({ networks, store }) {
+    const told = JSON.stringify([networks, store]);
+    if (told === this.told) return; // a button that was pressed once stays so
+    this.told = told;
     const together = `Together: ${plural(store.networks, "network")}, ${size(store.bytes)}.`;
     this.body.replaceChildren(
       el("ul", { class: "sentences" }, ...store.kept.map((sentence) => el("li", {}, sentence))),
