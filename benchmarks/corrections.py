@@ -29,10 +29,10 @@ from app.inference.networks.engines import OnnxNetwork
 from app.inference.networks.onnx.other_classes import LAST
 from app.inference.tensor import to_tensor
 from app.learn import memory
-from app.learn.candidate import candidate
 from app.learn.corrected import see, split
 from app.learn.fit import log_odds
 from app.learn.promotion import refusals
+from app.learn.remembering import candidate
 from training.config import Refinement
 from training.data import manifest
 from training.data.manifest import Photo

@@ -5,6 +5,8 @@ than to others: the softmax of the evidence says how much. When what it looks fo
 mean of that change over the positions, weighted so. So the weighted mean of what it sees is all that has to be known of a
 photo to say how its score would change. What this leaves out is of the second order and, by Jensen's inequality, never
 negative.
+
+A network that was taught takes the mean: it attends to all positions alike, and nothing is left out.
 """
 
 import numpy as np
@@ -15,7 +17,9 @@ from app.inference.networks.onnx.other_classes import LAST
 
 def attended(network: Network, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean of LAST over all positions, weighted by attention, (channels,) float32, and the scores, (classes,)."""
-    stages = network.run(tensor, [LAST, "evidence", "scores"]).stages
+    stages, pooled = network.run(tensor, [LAST, "evidence", "scores"]).stages, network.contract.stage("pooled")
     picture, evidence = stages[LAST].reshape(-1, stages[LAST].shape[-1]), stages["evidence"].ravel()
+    if pooled and pooled.operation == "average":
+        return picture.mean(axis=0, dtype=np.float32), stages["scores"]
     shares = np.exp(evidence - evidence.max())
     return np.asarray(shares / shares.sum() @ picture, np.float32), stages["scores"]

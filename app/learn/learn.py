@@ -7,9 +7,9 @@ from pathlib import Path
 from app.corrections.records import Correction
 from app.errors import InvalidRequest
 from app.inference.networks.engines import OnnxNetwork
-from app.learn import version
+from app.learn import remembering, reteaching, version
 from app.learn.alone import alone
-from app.learn.candidate import Candidate, base_of, candidate, carried, write
+from app.learn.candidate import Candidate, write
 from app.learn.corrected import FEWEST, MOST, Look, look, split, usable
 from app.learn.promotion import refusals
 from app.learn.rollback import set_aside
@@ -68,8 +68,9 @@ def learn(
     """
     served = next(iter(versions.values()))
     name = served.contract.network
+    taught = reteaching.was_taught(served.contract)
     with alone(networks):
-        base, known = base_of(versions, served)
+        base, known = (served, None) if taught else remembering.base_of(versions, served)
         looked_at: list[Look | Skipped] = []
         for one in look(corrections[:MOST], photo, base, limits.max_pixels, limits.threads):
             looked_at.append(one)
@@ -83,25 +84,29 @@ def learn(
         teaching, held_out = split(photos)
         if not teaching:
             raise InvalidRequest("All corrected photos look alike, so none is left to say whether the network has learned.")
-        kept = {one.sha256 for one in photos}
-        earlier = [one for one in carried(served.contract) if one.sha256 not in kept]
-        pairs = [(one.label, photo(one.sha256)) for one in held_out]
-        made = candidate(base, served, known, [*earlier, *teaching], pairs, limits.max_pixels)
+        shown = [(one.label, photo(one.sha256)) for one in held_out]
+        earlier: list[Look] = []
+        if known is None:
+            made = reteaching.candidate(served, teaching, shown, {one.sha256 for one in held_out}, limits.max_pixels)
+        else:
+            kept = {one.sha256 for one in photos}
+            earlier = [one for one in remembering.carried(served.contract) if one.sha256 not in kept]
+            made = remembering.candidate(base, served, known, [*earlier, *teaching], shown, limits.max_pixels)
         why = refusals(made.held_out, made.corrections)
         number = version.after([*versions, *set_aside(networks, name)])
-        folder = None
-        if not why and not dry_run:
-            folder = networks / name / number
-            record = {"corrections": {"learned": len(teaching), "earlier": len(earlier), "held_out": len(held_out)}}
-            write(made, folder, record)
+        counts = {"learned": len(teaching), "earlier": len(earlier), "held_out": len(held_out)}
+        folder = networks / name / number
+        written = not why and not dry_run
+        if written:
+            write(made, folder, counts)
         return Outcome(
-            name,
-            served.contract.version,
-            number,
-            made,
-            len(teaching) + len(earlier),
-            len(earlier),
-            tuple(skipped),
-            tuple(why),
-            folder,
+            network=name,
+            served=served.contract.version,
+            version=number,
+            candidate=made,
+            learned=len(teaching) + len(earlier),
+            earlier=len(earlier),
+            skipped=tuple(skipped),
+            why=tuple(why),
+            folder=folder if written else None,
         )

@@ -6,8 +6,9 @@ import numpy as np
 
 from app.inference.networks import contract
 from app.inference.networks.engines import OnnxNetwork
-from app.learn.candidate import answered, changed
+from app.learn.candidate import answered
 from app.learn.fit import Change, log_odds
+from app.learn.remembering import changed
 from benchmarks import corrections
 from tests.conftest import CHELSEA, ROOT
 from training.data.manifest import Photo

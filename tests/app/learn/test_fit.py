@@ -8,9 +8,10 @@ from app.inference.networks import contract
 from app.inference.networks.engines import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.learn.attention import attended
-from app.learn.candidate import answered, between, changed
+from app.learn.candidate import answered
 from app.learn.fit import Change, fit, log_odds
 from app.learn.memory import Memory
+from app.learn.remembering import between, changed
 from tests.app.learn.camera import CAT, photos
 from tests.conftest import CHELSEA
 
