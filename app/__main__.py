@@ -67,15 +67,15 @@ def _command(arguments: "argparse.Namespace", settings: Settings) -> int:
 
         return review.run(arguments, settings)
     if arguments.command == parser.LEARN:
-        from app.commands import learn
+        from app.commands.learning import learn
 
         return learn.run(arguments, settings)
     if arguments.command == parser.ROLLBACK:
-        from app.commands import rollback
+        from app.commands.learning import rollback
 
         return rollback.run(arguments, settings)
     if arguments.command == parser.DRIFT:
-        from app.commands import drift
+        from app.commands.learning import drift
 
         return drift.run(arguments, settings)
     if arguments.command == parser.INSPECT:

@@ -5,8 +5,8 @@ import json
 from dataclasses import asdict
 
 from app.commands.inspect import table
+from app.corrections.drift import Change, Drift, drift
 from app.corrections.store import open_store
-from app.learn.drift import Change, Drift, drift
 from app.settings import Settings
 from app.teach.figures import Figure
 

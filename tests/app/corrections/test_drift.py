@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.corrections.drift import drift
 from app.corrections.records import Correction, new_id
-from app.learn.drift import drift
 
 MONDAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """Of the week 2026-W48."""
