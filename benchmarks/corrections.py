@@ -85,7 +85,7 @@ def main() -> None:
         "summary": summary(runs),
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(table(result["summary"]))
+    print(table(result))
 
 
 def listed(manifests: list[Path], data: Path) -> dict[str, list[Photo]]:
@@ -216,13 +216,13 @@ def summary(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(result: dict[str, Any]) -> str:
     """A Markdown table of the summary."""
     lines = [
         "| source | draws, promoted | errors on the rest | left | set that lost most |",
         "|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in result["summary"]:
         worst_set = f"{row['most_lost']['set']}: {row['most_lost']['points']:+.2f} points"
         cells = (
             row["source"],

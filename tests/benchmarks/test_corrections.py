@@ -52,4 +52,4 @@ def test_the_summary_says_whether_errors_halved_and_which_set_lost_most():
     [worse] = corrections.summary([run | {"after": 6}])
     assert not worse["halved"]
     assert not worse["forgot_nothing"]
-    assert "| a | 1, 1 | 10.0 to 6.0 of 100 | 60% | c: +0.30 points |" in corrections.table([worse])
+    assert "| a | 1, 1 | 10.0 to 6.0 of 100 | 60% | c: +0.30 points |" in corrections.table({"summary": [worse]})
