@@ -21,7 +21,7 @@ from tests.app.explaining import unit
 from tests.app.learn.camera import CAT, photos, store_of
 from tests.conftest import ROOT, command, environment
 
-SHOWN = 30
+SHOWN = 20
 
 
 @pytest.fixture(scope="module")
@@ -162,21 +162,25 @@ def test_without_a_store_there_is_nothing_to_do(name):
     assert "CATSCOPE_STORE names no folder" in result.stderr
 
 
-def test_a_dry_run_writes_nothing_and_a_version_that_was_rolled_back_never_comes_again(model, tmp_path):
-    store_of(tmp_path, photos(SHOWN), "cat").close()
-    dry = command("learn", "--dry-run", model_dir=model, store=tmp_path)
-    assert dry.returncode == 0
-    assert "this was a dry run, and nothing was written" in dry.stdout
-    assert not (tmp_path / "networks" / "cat").exists()
-    assert command("learn", model_dir=model, store=tmp_path).returncode == 0
-    back = command("rollback", "cat", model_dir=model, store=tmp_path)
+def test_a_dry_run_writes_nothing(model, learned, tmp_path):
+    store = shutil.copytree(learned[0], tmp_path / "store")
+    shutil.rmtree(store / "networks" / "cat")
+    result = command("learn", "--dry-run", model_dir=model, store=store)
+    assert result.returncode == 0
+    assert "2.1.0 would take the place of 2.0.0; this was a dry run, and nothing was written" in result.stdout
+    assert not (store / "networks" / "cat").exists()
+
+
+def test_a_version_that_was_rolled_back_never_comes_again(model, learned, tmp_path):
+    store = shutil.copytree(learned[0], tmp_path / "store")
+    back = command("rollback", "cat", model_dir=model, store=store)
     assert back.returncode == 0
     assert "cat 2.1.0 is set aside in" in back.stdout
-    again = command("rollback", "cat", model_dir=model, store=tmp_path)
+    again = command("rollback", "cat", model_dir=model, store=store)
     assert again.returncode == 2
     assert "there is nothing to roll back" in again.stderr
-    assert command("learn", model_dir=model, store=tmp_path).returncode == 0
-    assert [path.name for path in (tmp_path / "networks" / "cat").iterdir()] == ["2.2.0"]
+    assert command("learn", model_dir=model, store=store).returncode == 0
+    assert [path.name for path in (store / "networks" / "cat").iterdir()] == ["2.2.0"]
 
 
 def held(networks: Path) -> bool:
