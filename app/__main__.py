@@ -66,6 +66,18 @@ def _command(arguments: "argparse.Namespace", settings: Settings) -> int:
         from app.commands import review
 
         return review.run(arguments, settings)
+    if arguments.command == parser.LEARN:
+        from app.commands.learning import learn
+
+        return learn.run(arguments, settings)
+    if arguments.command == parser.ROLLBACK:
+        from app.commands.learning import rollback
+
+        return rollback.run(arguments, settings)
+    if arguments.command == parser.DRIFT:
+        from app.commands.learning import drift
+
+        return drift.run(arguments, settings)
     if arguments.command == parser.INSPECT:
         from app.commands import inspect
 

@@ -20,6 +20,7 @@ PAGES = (
         "docs/accuracy.md",
         "docs/command-line.md",
         "docs/deploy.md",
+        "docs/learn.md",
         "docs/performance.md",
         "docs/reliability.md",
         "docs/teach.md",
@@ -30,7 +31,7 @@ PAGES = (
 NETWORKS = ("cat", "tutorial", "dense")
 BENCHMARKS = (
     *("load", "start", "memory", "page", "classify", "audit", "hostile", "steps", "runtimes", "precision", "decoders"),
-    *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach"),
+    *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach", "corrections"),
 )
 
 

@@ -15,6 +15,7 @@ MODULES = sorted([*(ROOT / "app").rglob("*.py"), *(ROOT / "training").rglob("*.p
 APP_LAYERS = [
     ["app.__main__"],
     ["app.commands"],
+    ["app.learn"],
     ["app.main"],
     ["app.routes"],
     ["app.server", "app.middleware"],
@@ -42,7 +43,7 @@ APP_LAYERS = [
 ]
 TRAINING_LAYERS = [
     ["training.studies"],
-    ["training.train", "training.refine", "training.evaluate", "training.export", "training.fetch"],
+    ["training.train", "training.refine", "training.remember", "training.evaluate", "training.export", "training.fetch"],
     ["training.tasks"],
     ["training.transfer"],
     ["training.measuring"],
@@ -156,7 +157,7 @@ def test_the_environment_is_read_only_in_settings(path):
 
 @pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("training")], ids=name_of)
 def test_training_uses_only_what_knows_nothing_of_serving(path):
-    allowed = ("app.inference", "app.teach", "app.errors")
+    allowed = ("app.inference", "app.teach", "app.learn.attention", "app.learn.memory", "app.errors")
     imported = below(imports(path), "app")
     assert all(name == "app" or any(below({name}, folder) for folder in allowed) for name in imported)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SERVE, CLASSIFY, TEACH, INSPECT, COMPLETION = "serve", "classify", "teach", "inspect", "completion"
 CORRECT, REVIEW = "correct", "review"
+LEARN, ROLLBACK, DRIFT = "learn", "rollback", "drift"
 SHELLS = ("bash", "zsh", "fish", "powershell", "tcsh")
 
 CLASSIFY_EPILOG = """exit status:
@@ -24,6 +25,13 @@ CLASSIFY_EPILOG = """exit status:
   130  stopped by Ctrl-C; --resume continues
 
 These settings apply here too: CATSCOPE_MODEL_DIR, _ENGINE, _NETWORK, _VERSIONS, _THREADS, _MAX_BYTES, _MAX_PIXELS."""
+
+
+LEARN_EPILOG = """exit status:
+  0  the new version is better, and was written (or would have been, with --dry-run)
+  2  it could not be tried: too few corrections, no store, another process learns, or the command line is invalid
+  3  the new version is not better, and nothing was written
+  130  stopped by Ctrl-C; nothing was written"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,6 +67,9 @@ def build(program: str) -> argparse.ArgumentParser:
     _teach(commands)
     _correct(commands)
     _review(commands)
+    _learn(commands)
+    _rollback(commands)
+    _drift(commands)
     _inspect(commands)
     completion = commands.add_parser(COMPLETION, help="print a shell's completion script for these commands")
     completion.add_argument("shell", choices=SHELLS)
@@ -167,6 +178,45 @@ def _review(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--export", type=Path, metavar="FILE.zip", help="write photos, in a folder for each class, and all else"
     )
     parser.add_argument("--yes", action="store_true", help="do delete everything")
+
+
+def _learn(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        LEARN,
+        help="make a better version of a network from what was corrected",
+        description="Fits a new version of a network to the corrections in the store, without forgetting what it knows. "
+        "It is served only if it is better on corrections that it did not learn from, and no worse on the held-out sets "
+        "that came with the network.",
+        epilog=LEARN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--network", metavar="NAME", help="network to improve (default: as in the service)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would come of it")
+    parser.add_argument(
+        "--threads", type=_at_least_one, metavar="N", help="photos looked at at once (default: one per core)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _rollback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        ROLLBACK,
+        help="undo learning: set a network's newest learned version aside",
+        description="Moves the newest version that was learned into the folder .rolled-back beside the store's networks, so "
+        "that the version before it answers again.",
+    )
+    parser.add_argument("network", metavar="NETWORK", help="a network's name")
+
+
+def _drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        DRIFT,
+        help="show how answers that were kept changed from week to week",
+        description="Shows for each ISO week how many answers were kept, how confident they were, their verdicts, and how "
+        "many were corrected; and what changed between the last two weeks.",
+    )
+    parser.add_argument("--network", metavar="NAME", help="only this network's answers (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -52,8 +52,7 @@ def write(taught: Taught, start: Contract, folder: Path, within: Path | None = N
         "classes": taught.classes,
         "input": {"name": "image", "shape": start.input_shape, "range": [0, 255], "resize": "stretch"},
         "axes": AXES,
-        "unsure": {"low": taught.band.low, "high": taught.band.high},
-        "unfamiliar": taught.familiarity.plain(),
+        **verdicts(taught),
         "parameters": sum(stage.parameters for stage in (*stages, *inner, *new)),
         "started_from": begun,
         "files": {"model.onnx": digest, PHOTOS: hashlib.sha256(seen).hexdigest()},
@@ -69,8 +68,8 @@ def write(taught: Taught, start: Contract, folder: Path, within: Path | None = N
             (part / PHOTOS).write_bytes(seen)
             for name, record in (
                 ("contract", contract),
-                ("metrics", _metrics(taught, folder.name, digest)),
-                ("history", _history(taught, begun)),
+                ("metrics", {"network": folder.name, "version": VERSION, "sha256": digest} | metrics(taught)),
+                ("history", {"version": VERSION} | history(taught, begun)),
             ):
                 (part / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             os.rename(part, folder)
@@ -104,12 +103,13 @@ def seen_in(taught: Taught) -> bytes:
     """The file PHOTOS, in the order of the photos' digests; the same photos give the same bytes.
 
     `means` (n, 2, channels) float16, of the photo and its mirror image; `labels` (n,) int64; `sha256` (n,) of 64 bytes;
-    `scores` (n, classes) float32, those of cross-validation.
+    `looks` (n, 32) uint8, the bits of the fingerprints; `scores` (n, classes) float32, those of cross-validation.
     """
     arrays = {
         "means": taught.means,
         "labels": np.array([photo.label for photo in taught.photos], np.int64),
         "sha256": np.array([photo.sha256 for photo in taught.photos], "S64"),
+        "looks": np.packbits(np.stack([photo.looks for photo in taught.photos]), axis=1),
         "scores": taught.unseen,
     }
     packed = io.BytesIO()
@@ -152,11 +152,14 @@ def _judging(classes: int, channels: int, shape: tuple[int, int, int]) -> list[S
     ]
 
 
-def _metrics(taught: Taught, name: str, digest: str) -> dict[str, Any]:
+def verdicts(taught: Taught) -> dict[str, Any]:
+    """What the contract says of verdicts."""
+    return {"unsure": {"low": taught.band.low, "high": taught.band.high}, "unfamiliar": taught.familiarity.plain()}
+
+
+def metrics(taught: Taught) -> dict[str, Any]:
+    """What metrics.json says, without the network's name, version and digest."""
     return {
-        "network": name,
-        "version": VERSION,
-        "sha256": digest,
         "sets": {},
         "cross_validation": {
             "folds": taught.folds,
@@ -174,11 +177,11 @@ def _metrics(taught: Taught, name: str, digest: str) -> dict[str, Any]:
     }
 
 
-def _history(taught: Taught, begun: dict[str, str]) -> dict[str, Any]:
+def history(taught: Taught, begun: dict[str, str]) -> dict[str, Any]:
+    """What history.json says, without the version. `begun` is the network that it started from."""
     digests = "".join(photo.sha256 for photo in taught.photos)
     return {
         "network": "cat",
-        "version": VERSION,
         "classes": taught.classes,
         "started_from": begun,
         "penalty": taught.penalty,

@@ -46,6 +46,7 @@ PEERS = "installs other runtimes or servers, and takes long"
 LONG = "measures for minutes"
 RAY = "needs Ray, which is several times as large as Catscope: tests/deploy/ray runs it"
 REVIEW = "needs a store: tests/app/commands/test_correct.py runs it"
+LEARN = "needs a store: tests/app/commands/learning runs it"
 ELSEWHERE = {
     f"{PYTHON} -m benchmarks.memory --out benchmarks/memory.json": WRK,
     f"{PYTHON} -m benchmarks.load --out benchmarks/load.json": WRK,
@@ -101,6 +102,12 @@ ELSEWHERE = {
     f"{PYTHON} -m app review --delete 000644a3b2c1d0e5f60718a9": REVIEW,
     f"{PYTHON} -m app review --export corrections.zip": REVIEW,
     f"{PYTHON} -m app review --delete-all --yes": REVIEW,
+    f"{PYTHON} -m app learn --dry-run": LEARN,
+    f"{PYTHON} -m app learn": LEARN,
+    f"{PYTHON} -m app rollback cat": LEARN,
+    f"{PYTHON} -m app drift": LEARN,
+    f"{PYTHON} -m benchmarks.corrections --data photos --manifests photos/manifest.csv photos/manifest2.csv "
+    "--out benchmarks/corrections.json": LONG,
     f"{PYTHON} -m pip install --require-hashes -r requirements/postgresql.txt": "changes this environment, which has them: "
     "tests/app/corrections runs them",
     "docker build --build-arg REQUIREMENTS=postgresql -t catscope .": "needs Docker: tests/docker/test_image.py builds the image",

@@ -15,7 +15,7 @@ from training.config import PREPROCESSED
 from training.importing import colours
 
 COMMANDS = (
-    *("train", "refine", "evaluate", "export", "fetch"),
+    *("train", "refine", "remember", "evaluate", "export", "fetch"),
     *("studies.baselines", "studies.catvnoncat", "studies.pointing"),
 )
 TRAIN = "train --network dense --data photos --out out"
@@ -24,6 +24,7 @@ REFINE = "refine --photos photos --manifests manifest.csv --start start --work w
 BASELINES = "studies.baselines --set a=photos --out out"
 POINTING = f"studies.pointing {ROOT}/model/dense --cats photos --scenes photos --out out"
 COURSE = "studies.catvnoncat --h5 h5 --out out"
+REMEMBER = f"remember {ROOT}/model/cat --data photos --manifests manifest.csv --held-out val-pets"
 EVALUATE = f"evaluate {ROOT}/model/dense --set a=photos"
 
 MISTAKES = {
@@ -44,6 +45,12 @@ MISTAKES = {
     "no manifest": (REFINE.replace("manifest.csv", "nowhere.csv"), "nowhere.csv is no manifest"),
     "an unknown source": (REFINE.replace("garipov", "mars"), "no source mars"),
     "no version to start from": (REFINE.replace("--start start", "--start h5"), "h5 holds no model.keras"),
+    "a network that cannot learn": (
+        REMEMBER.replace("model/cat", "model/dense"),
+        "dense has no stages likeness and evidence",
+    ),
+    "a split that was learned from": (REMEMBER.replace("val-pets", "train"), "train was learned from"),
+    "no photos to remember": (REMEMBER.replace("manifest.csv", "nowhere.csv"), "nowhere.csv is no manifest"),
     "no photos for the baselines": (BASELINES.replace("photos", "nowhere"), "nowhere is not a folder"),
     "no course set": (COURSE.replace("--h5 h5", "--h5 start"), "start/train_catvnoncat.h5 is missing"),
     "no seed": (f"{COURSE} --seeds 0", "must be at least 1"),

@@ -180,6 +180,7 @@ def test_the_judges_can_be_fitted_again_from_what_was_kept_of_the_photos(taught)
         "means": (np.float16, (16, 2, 1280)),
         "labels": (np.int64, (16,)),
         "sha256": (np.dtype("S64"), (16,)),
+        "looks": (np.uint8, (16, 32)),
         "scores": (np.float32, (16, 2)),
     }
     digests = {sha256(path.read_bytes()) for path in (folder.parent.parent / "photos").glob("*/*.*")}
