@@ -37,8 +37,8 @@ def test_every_command_of_the_documentation_is_listed_here():
 
 
 @pytest.fixture(scope="module")
-def url(checkout):
-    with serving("make", "serve", folder=checkout) as (_, url):
+def url(checkout, tmp_path_factory):
+    with serving("make", "serve", folder=checkout, store=tmp_path_factory.mktemp("store")) as (_, url):
         yield url
 
 
@@ -109,7 +109,7 @@ def test_what_training_wrote_is_served_under_its_name(checkout, once):
 def test_a_fresh_clone_answers_after_make_serve(tmp_path):
     clone = tmp_path / "catscope"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-    with serving("make", "serve", folder=clone, timeout_s=400) as (_, url):
+    with serving("make", "serve", folder=clone, timeout_s=400, store=clone.parent / "store") as (_, url):
         answer = httpx2.post(f"{url}/predict", files={"file": CHELSEA.read_bytes()}).json()
     assert answer["label"] == "cat"
     assert not list((clone / ".venv").glob("lib/*/site-packages/tensorflow")), "serving installs no TensorFlow"
