@@ -30,6 +30,8 @@ SLOW = {
 _COMMAND = "tests/docs/test_commands.py::test_a_command_of_the_documentation_works"
 
 LONG = {
+    "tests/app/commands/learning/test_learn.py::test_a_dry_run": "a dry run of learning writes nothing",
+    "tests/app/commands/learning/test_learn.py::test_learning_again": "learning twice from the same corrections changes nothing",
     "tests/browser/test_beside.py::test_axe_finds_no_violation_and_nothing_sticks_out[dark": "contrast in the dark; others test the page's",
     "tests/browser/test_learned.py::test_axe_finds_no_violation_and_nothing_sticks_out[dark": "the same of the timeline",
     "tests/browser/test_learned.py::test_axe_finds_no_violation_and_nothing_sticks_out[phone": "the timeline on a phone",
