@@ -13,8 +13,10 @@ import numpy as np
 from app.learn.memory import Memory
 from app.teach.judges import lowest
 
-HOLD = 6.0
-"""What the mean square of the change to log odds of remembered photos counts, beside the mean loss on the corrections."""
+HOLDS = (6.0, 12.0, 24.0)
+"""What the mean square of the change to log odds of remembered photos counts, beside the mean loss on the corrections: from
+bold to careful.
+"""
 
 BEYOND = 0.05
 """Variance that every direction has at least, as a share of the mean direction's: a memory of some thousand photos knows
@@ -34,7 +36,7 @@ class Change:
         return np.asarray(seen.astype(np.float64) @ self.kernel + self.bias)
 
 
-def fit(seen: np.ndarray, scores: np.ndarray, labels: np.ndarray, memory: Memory) -> Change:
+def fit(seen: np.ndarray, scores: np.ndarray, labels: np.ndarray, memory: Memory, hold: float = HOLDS[0]) -> Change:
     """The change with the lowest loss.
 
     Args:
@@ -42,6 +44,7 @@ def fit(seen: np.ndarray, scores: np.ndarray, labels: np.ndarray, memory: Memory
         scores: (n, views, 2), the network's.
         labels: (n,) class indices.
         memory: of the same network.
+        hold: one of HOLDS.
     """
     variances, directions = np.linalg.eigh(memory.covariance)
     whitening = directions / np.sqrt(np.maximum(variances, 0) + BEYOND * variances.mean())
@@ -52,8 +55,8 @@ def fit(seen: np.ndarray, scores: np.ndarray, labels: np.ndarray, memory: Memory
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         wrong = signs * (offsets + rows @ flat[:-1] + flat[-1])
         slopes = signs * np.exp(-np.logaddexp(0, -wrong)) / len(rows)
-        value = np.logaddexp(0, wrong).mean() + HOLD / 2 * (flat**2).sum()
-        return float(value), np.append(rows.T @ slopes, slopes.sum()) + HOLD * flat
+        value = np.logaddexp(0, wrong).mean() + hold / 2 * (flat**2).sum()
+        return float(value), np.append(rows.T @ slopes, slopes.sum()) + hold * flat
 
     flat = lowest(loss, np.zeros(rows.shape[1] + 1))
     kernel = whitening @ flat[:-1]

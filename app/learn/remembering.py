@@ -14,9 +14,9 @@ from app.inference.networks.engines import OnnxNetwork
 from app.learn import memory
 from app.learn.candidate import Candidate, Shown, compared, raw
 from app.learn.corrected import Look
-from app.learn.fit import Change, fit, log_odds
+from app.learn.fit import HOLDS, Change, fit, log_odds
 from app.learn.memory import Memory
-from app.learn.promotion import compare
+from app.learn.promotion import compare, forgotten
 
 LEARNED = "corrections.npz"
 """What a version saw in the corrections that it learned from; their photos may be deleted before the next one learns."""
@@ -60,7 +60,7 @@ def candidate(
     held_out: Sequence[Shown],
     max_pixels: int,
 ) -> Candidate:
-    """The version that learned from these corrections.
+    """The version that learned from these corrections: of HOLDS the boldest change that forgets nothing, else the last.
 
     The sets that came with the network are compared by what its memory holds, see app.learn.attention; the corrections
     `held_out` are answered by both networks.
@@ -74,13 +74,18 @@ def candidate(
         max_pixels: of a photo.
     """
     seen, scores = np.stack([photo.seen for photo in learn]), np.stack([photo.scores for photo in learn])
-    change = fit(seen, scores, np.array([photo.label for photo in learn]), known)
+    labels = np.array([photo.label for photo in learn])
+    before = _remembered(known, between(base, served))
+    for hold in HOLDS:
+        change = fit(seen, scores, labels, known, hold)
+        after = _remembered(known, change)
+        sets = [
+            compare(name, before[rows], after[rows], known.labels[rows])
+            for name, rows in ((name, known.sets == name) for name in np.unique(known.sets).tolist())
+        ]
+        if not forgotten(sets):
+            break
     network = changed(base, change)
-    before, after = (_remembered(known, one) for one in (between(base, served), change))
-    sets = []
-    for name in np.unique(known.sets).tolist():
-        rows = known.sets == name
-        sets.append(compare(name, before[rows], after[rows], known.labels[rows]))
     plain, dropped = raw(base.contract), ("parity", "epochs", "shipped_epoch", "files")
     begun = {
         "network": base.contract.network,
