@@ -30,8 +30,6 @@ def base_of(versions: Mapping[str, OnnxNetwork], served: OnnxNetwork) -> tuple[O
     start = raw(served.contract).get("started_from", {}).get("sha256", served.sha256)
     for network in versions.values():
         if network.sha256 == start and (found := memory.load(network.contract)):
-            if not len(found.labels):
-                raise NetworkError(f"{network.contract.folder / memory.FILE} has no held-out set to compare on")
             return network, found
     raise NetworkError(
         f"{served.contract.network} {served.contract.version} came without {memory.FILE}, so it would forget what it knows; "
@@ -75,14 +73,13 @@ def candidate(
     """
     seen, scores = np.stack([photo.seen for photo in learn]), np.stack([photo.scores for photo in learn])
     labels = np.array([photo.label for photo in learn])
-    before = _remembered(known, between(base, served))
+    tested = known.of(*known.held_out)
+    before = _remembered(tested, between(base, served))
     for hold in HOLDS:
         change = fit(seen, scores, labels, known, hold)
-        after = _remembered(known, change)
-        sets = [
-            compare(name, before[rows], after[rows], known.labels[rows])
-            for name, rows in ((name, known.sets == name) for name in np.unique(known.sets).tolist())
-        ]
+        after = _remembered(tested, change)
+        chosen = [(name, tested.sets == name) for name in known.held_out]
+        sets = [compare(name, before[rows], after[rows], tested.labels[rows]) for name, rows in chosen]
         if not forgotten(sets):
             break
     network = changed(base, change)
@@ -106,7 +103,7 @@ def candidate(
             "classes": base.contract.classes,
             "started_from": begun,
             "calibration": {"band": {"low": low, "high": high}},
-            "validation": {"how": "held-out sets that came with it"} | memory.accuracy(known, after),
+            "validation": {"how": "held-out sets that came with it"} | memory.accuracy(after, tested.labels),
             "epochs": [],
         },
     )
@@ -144,9 +141,9 @@ def _packed(learn: Sequence[Look]) -> bytes:
     return file.getvalue()
 
 
-def _remembered(known: Memory, change: Change) -> np.ndarray:
-    """The scores of the held-out photos, (n, 2), after a change."""
-    odds = log_odds(known.scores) + change(known.seen)
+def _remembered(photos: Memory, change: Change) -> np.ndarray:
+    """The scores of photos, (n, 2), after a change."""
+    odds = log_odds(photos.scores) + change(photos.seen)
     return np.stack([odds, np.zeros_like(odds)], axis=1)
 
 
