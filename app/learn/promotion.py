@@ -38,8 +38,10 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Whether the new version answers more photos rightly, or as many and is surer of the right class beyond chance."""
-        return self.after > self.before or (self.after == self.before and self.least_relief > 0)
+        """Whether the new version answers more photos rightly; or as many, where some are wrong, and is surer of the right
+        class beyond chance.
+        """
+        return self.after > self.before or (self.before == self.after < self.photos and self.least_relief > 0)
 
     @property
     def chance(self) -> float:

@@ -20,13 +20,12 @@ def test_each_version_is_counted_and_what_only_one_of_them_answers_rightly():
 
 def test_it_is_better_if_it_answers_as_many_rightly_and_is_surer_of_them_beyond_chance():
     labels = np.zeros(10, int)
-    before, steady = np.tile([0.0, -1.0], (10, 1)), np.tile([0.0, -2.0], (10, 1))
+    before, steady = np.tile([-2.0, 0.0], (10, 1)), np.tile([-1.0, 0.0], (10, 1))
     assert compare("a", before, steady, labels).better
-    unsteady = np.stack([np.zeros(10), np.linspace(-4.0, 1.5, 10) - 1.0], axis=1)
-    unsteady[:, 1] = np.minimum(unsteady[:, 1], -0.1)
+    assert not compare("a", -before, -steady + [2.0, 0.0], labels).better, "all are right already"
+    unsteady = np.stack([np.linspace(-5.0, -0.1, 10), np.zeros(10)], axis=1)
     other = compare("a", before, unsteady, labels)
-    assert (other.before, other.after) == (10, 10)
-    assert other.least_relief < 0 < other.relief
+    assert (other.before, other.after) == (0, 0)
     assert not other.better
 
 
