@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +124,7 @@ def measure(source: str, seed: int, sets: dict[str, Set], network: OnnxNetwork, 
     camera, rest = halves(len(own.labels), seed)
     odds = answers(own, network, network)
     corrected = worst(odds, own.labels, camera)
-    kept = known.sets != source
-    elsewhere = replace(
-        known, seen=known.seen[kept], scores=known.scores[kept], labels=known.labels[kept], sets=known.sets[kept]
-    )
+    elsewhere = known.of(memory.LEARNED, *(name for name in known.held_out if name != source))
     files = {hashlib.sha256(data).hexdigest(): (data, int(own.labels[row])) for row, data in _read(own, corrected)}
     looks = [see(data, digest, label, network, MAX_PIXELS) for digest, (data, label) in sorted(files.items())]
     learn, held_out = split(looks)

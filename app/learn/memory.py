@@ -1,9 +1,7 @@
-"""The file memory.npz of a network comes in; what the photos that it learned from looked like to it, and what it saw in
-held-out sets, goes out.
+"""The file memory.npz of a network comes in; what it saw in photos that it learned from and in held-out sets goes out.
 
-It takes the place of the photos: a new version must not forget the first, and must not be worse on the second. Of the first
-it has only the mean and the covariance of what was seen, see app.learn.attention; of the second a byte for each channel of
-each photo.
+It takes the place of the photos: a new version must not forget the first, and must not be worse on the second. Of each photo
+it has what app.learn.attention says, a byte for each channel.
 """
 
 import io
@@ -21,7 +19,10 @@ FILE = "memory.npz"
 LEVELS = 255
 """From 0, the least that a channel of LAST has, to the most that was seen of it."""
 
-_TINY = 1e-12  # where a channel never varies
+_TINY = 1e-12  # where a channel is never above 0
+
+LEARNED = "learned"
+"""The set of the photos that a network learned from; all others were held out."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,24 @@ class Memory:
     """What a network saw.
 
     - `sha256`: of the model.onnx that saw it
-    - `learned`: how many photos that it learned from `mean` (channels,) and `covariance` (channels, channels) float64 are of
-    - `seen` (n, channels) float32, `scores` (n, classes) float32, `labels` (n,) class indices and `sets` (n,) names: of the
-      photos held out
+    - `seen` (n, channels) float32, `scores` (n, classes) float32, `labels` (n,) class indices and `sets` (n,) names
     """
 
     sha256: str
-    learned: int
-    mean: np.ndarray
-    covariance: np.ndarray
     seen: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
     sets: np.ndarray
+
+    def of(self, *sets: str) -> "Memory":
+        """The photos of these sets."""
+        rows = np.isin(self.sets, sets)
+        return Memory(self.sha256, self.seen[rows], self.scores[rows], self.labels[rows], self.sets[rows])
+
+    @property
+    def held_out(self) -> list[str]:
+        """The names of the sets that were held out."""
+        return sorted(set(self.sets.tolist()) - {LEARNED})
 
 
 def load(contract: Contract) -> Memory | None:
@@ -54,9 +60,6 @@ def load(contract: Contract) -> Memory | None:
             plain = {name: file[name] for name in file.files}
         memory = Memory(
             sha256=str(plain["sha256"]),
-            learned=int(plain["learned"]),
-            mean=plain["mean"].astype(np.float64),
-            covariance=_covariance(plain["deviations"].astype(np.float64), plain["correlations"]),
             seen=plain["seen"] * plain["units"],
             scores=plain["scores"].astype(np.float32),
             labels=plain["labels"].astype(np.int64),
@@ -66,34 +69,27 @@ def load(contract: Contract) -> Memory | None:
         raise NetworkError(f"{path} is no memory of a network: {type(error).__name__} {error}") from error
     if memory.sha256 != contract.files["model.onnx"]:
         raise NetworkError(f"{path} is of another network than model.onnx; python -m training.remember writes it anew")
+    if LEARNED not in memory.sets or not memory.held_out:
+        raise NetworkError(f"{path} must have photos that were learned from and photos that were held out")
     return memory
 
 
-def packed(
-    sha256: str, learned: np.ndarray, seen: np.ndarray, scores: np.ndarray, labels: np.ndarray, sets: Sequence[str]
-) -> bytes:
+def packed(sha256: str, seen: np.ndarray, scores: np.ndarray, labels: np.ndarray, sets: Sequence[str]) -> bytes:
     """The file of a memory.
 
     Args:
         sha256: of the model.onnx that saw the photos.
-        learned: (photos, channels), what it saw in photos that it learned from.
-        seen: (n, channels), what it saw in those held out, 0 or more.
+        seen: (n, channels), what it saw, 0 or more.
         scores: (n, classes).
         labels: (n,) class indices.
         sets: n names.
     """
     names = sorted(set(sets))
     units = seen.max(axis=0) / LEVELS + _TINY
-    deviations = learned.std(axis=0, dtype=np.float64) + _TINY
-    correlations = np.cov(learned, rowvar=False, bias=True) / np.outer(deviations, deviations)
     file = io.BytesIO()
     np.savez_compressed(
         file,
         sha256=np.array(sha256),
-        learned=np.array(len(learned)),
-        mean=learned.mean(axis=0, dtype=np.float64).astype(np.float32),
-        deviations=deviations.astype(np.float32),
-        correlations=correlations[np.triu_indices(len(deviations), 1)].astype(np.float16),
         units=units.astype(np.float32),
         seen=np.round(seen / units).astype(np.uint8),
         scores=scores.astype(np.float16),
@@ -104,15 +100,8 @@ def packed(
     return file.getvalue()
 
 
-def _covariance(deviations: np.ndarray, correlations: np.ndarray) -> np.ndarray:
-    """The covariance, from standard deviations and the correlations above the diagonal."""
-    whole = np.eye(len(deviations))
-    whole[np.triu_indices(len(deviations), 1)] = correlations
-    return np.asarray((whole + np.triu(whole, 1).T) * np.outer(deviations, deviations))
-
-
-def accuracy(memory: Memory, scores: np.ndarray) -> dict[str, float]:
-    """The accuracy of other scores, (n, classes), on all held-out photos, as history.json has it."""
-    found = share(int((scores.argmax(axis=1) == memory.labels).sum()), len(memory.labels))
+def accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The accuracy of (n, classes) scores as history.json has it."""
+    found = share(int((scores.argmax(axis=1) == labels).sum()), len(labels))
     assert found  # a memory without held-out photos was refused
     return {"photos": found.count, "accuracy": found.value, "low": found.low, "high": found.high}

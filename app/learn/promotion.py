@@ -6,6 +6,9 @@ from math import comb
 
 import numpy as np
 
+from app.teach.calibrate import log_of_sum
+from app.teach.figures import Z
+
 CORRECTIONS = "corrections held out"
 """The set on which a new version must be better; on all others it must not be worse."""
 
@@ -20,6 +23,8 @@ MOST_LOST = 0.002
 class Comparison:
     """Two versions on one set of photos: how many of them each answered rightly, how many only the new one (`gained`), and
     how many only the old one (`lost`).
+
+    `relief` is by how much the mean log loss falls, and `least_relief` the lower end of its 95 % interval, over the photos.
     """
 
     name: str
@@ -28,6 +33,15 @@ class Comparison:
     after: int
     gained: int
     lost: int
+    relief: float = 0.0
+    least_relief: float = 0.0
+
+    @property
+    def better(self) -> bool:
+        """Whether the new version answers more photos rightly; or as many, where some are wrong, and is surer of the right
+        class beyond chance.
+        """
+        return self.after > self.before or (self.before == self.after < self.photos and self.least_relief > 0)
 
     @property
     def chance(self) -> float:
@@ -41,7 +55,24 @@ class Comparison:
 def compare(name: str, before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Comparison:
     """Two versions on one set: (n, classes) scores of each, and (n,) class indices."""
     old, new = before.argmax(axis=1) == labels, after.argmax(axis=1) == labels
-    return Comparison(name, len(labels), int(old.sum()), int(new.sum()), int((new & ~old).sum()), int((old & ~new).sum()))
+    relief = _losses(before, labels) - _losses(after, labels)
+    half = Z * float(relief.std(ddof=1) / np.sqrt(len(relief))) if len(relief) > 1 else float(abs(relief.mean()))
+    return Comparison(
+        name=name,
+        photos=len(labels),
+        before=int(old.sum()),
+        after=int(new.sum()),
+        gained=int((new & ~old).sum()),
+        lost=int((old & ~new).sum()),
+        relief=round(float(relief.mean()), 4),
+        least_relief=round(float(relief.mean()) - half, 4),
+    )
+
+
+def _losses(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Minus the logarithm of the right class's probability, (n,)."""
+    scores = scores.astype(np.float64)
+    return np.asarray(log_of_sum(scores) - scores[np.arange(len(labels)), labels])
 
 
 def refusals(held_out: Sequence[Comparison], corrections: Comparison) -> list[str]:
@@ -52,12 +83,17 @@ def refusals(held_out: Sequence[Comparison], corrections: Comparison) -> list[st
         corrections: those that the new version did not learn from.
     """
     why = []
-    if corrections.after <= corrections.before:
+    if not corrections.better:
         why.append(
             f"Of {corrections.photos} corrections that it did not learn from it answers {corrections.after} rightly; "
-            f"the version that is served answers {corrections.before}."
+            f"the version that is served answers {corrections.before}, and the new one is not surer of the right class."
         )
-    why += [
+    return why + forgotten(held_out)
+
+
+def forgotten(held_out: Sequence[Comparison]) -> list[str]:
+    """What the new version is worse at, as sentences; none if it forgets nothing."""
+    why = [
         f"Of {one.photos} photos of {one.name} it answers {one.after} rightly; the version that is served answers "
         f"{one.before}. Chance brings such a loss about in {one.chance:.1%} of cases."
         for one in held_out

@@ -14,9 +14,9 @@ from app.inference.networks.engines import OnnxNetwork
 from app.learn import memory
 from app.learn.candidate import Candidate, Shown, compared, raw
 from app.learn.corrected import Look
-from app.learn.fit import Change, fit, log_odds
+from app.learn.fit import HOLDS, Change, fit, log_odds
 from app.learn.memory import Memory
-from app.learn.promotion import compare
+from app.learn.promotion import compare, forgotten
 
 LEARNED = "corrections.npz"
 """What a version saw in the corrections that it learned from; their photos may be deleted before the next one learns."""
@@ -30,8 +30,6 @@ def base_of(versions: Mapping[str, OnnxNetwork], served: OnnxNetwork) -> tuple[O
     start = raw(served.contract).get("started_from", {}).get("sha256", served.sha256)
     for network in versions.values():
         if network.sha256 == start and (found := memory.load(network.contract)):
-            if not len(found.labels):
-                raise NetworkError(f"{network.contract.folder / memory.FILE} has no held-out set to compare on")
             return network, found
     raise NetworkError(
         f"{served.contract.network} {served.contract.version} came without {memory.FILE}, so it would forget what it knows; "
@@ -60,7 +58,7 @@ def candidate(
     held_out: Sequence[Shown],
     max_pixels: int,
 ) -> Candidate:
-    """The version that learned from these corrections.
+    """The version that learned from these corrections: of HOLDS the boldest change that forgets nothing, else the last.
 
     The sets that came with the network are compared by what its memory holds, see app.learn.attention; the corrections
     `held_out` are answered by both networks.
@@ -74,13 +72,17 @@ def candidate(
         max_pixels: of a photo.
     """
     seen, scores = np.stack([photo.seen for photo in learn]), np.stack([photo.scores for photo in learn])
-    change = fit(seen, scores, np.array([photo.label for photo in learn]), known)
+    labels = np.array([photo.label for photo in learn])
+    tested = known.of(*known.held_out)
+    before = _remembered(tested, between(base, served))
+    for hold in HOLDS:
+        change = fit(seen, scores, labels, known, hold)
+        after = _remembered(tested, change)
+        chosen = [(name, tested.sets == name) for name in known.held_out]
+        sets = [compare(name, before[rows], after[rows], tested.labels[rows]) for name, rows in chosen]
+        if not forgotten(sets):
+            break
     network = changed(base, change)
-    before, after = (_remembered(known, one) for one in (between(base, served), change))
-    sets = []
-    for name in np.unique(known.sets).tolist():
-        rows = known.sets == name
-        sets.append(compare(name, before[rows], after[rows], known.labels[rows]))
     plain, dropped = raw(base.contract), ("parity", "epochs", "shipped_epoch", "files")
     begun = {
         "network": base.contract.network,
@@ -101,7 +103,7 @@ def candidate(
             "classes": base.contract.classes,
             "started_from": begun,
             "calibration": {"band": {"low": low, "high": high}},
-            "validation": {"how": "held-out sets that came with it"} | memory.accuracy(known, after),
+            "validation": {"how": "held-out sets that came with it"} | memory.accuracy(after, tested.labels),
             "epochs": [],
         },
     )
@@ -139,9 +141,9 @@ def _packed(learn: Sequence[Look]) -> bytes:
     return file.getvalue()
 
 
-def _remembered(known: Memory, change: Change) -> np.ndarray:
-    """The scores of the held-out photos, (n, 2), after a change."""
-    odds = log_odds(known.scores) + change(known.seen)
+def _remembered(photos: Memory, change: Change) -> np.ndarray:
+    """The scores of photos, (n, 2), after a change."""
+    odds = log_odds(photos.scores) + change(photos.seen)
     return np.stack([odds, np.zeros_like(odds)], axis=1)
 
 

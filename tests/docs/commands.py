@@ -64,6 +64,10 @@ ELSEWHERE = {
     ),
     f"{PYTHON} -m training.refine --photos photos --manifests photos/manifest.csv photos/manifest2.csv --start build/cat-1.0.0 "
     "--work build/refine --out model/strangers": "needs manifests, and takes an hour: tests/training/test_refine_whole.py runs it",
+    f"{PYTHON} -m training.remember model/strangers --data photos --manifests photos/manifest.csv photos/manifest2.csv "
+    "--held-out val-pets val-breeds val-objects val-wild val-animals val-scenes": (
+        "needs manifests: tests/training/test_remember.py runs it"
+    ),
     f"{PYTHON} -m benchmarks.own_classes --data photos --manifests photos/manifest.csv photos/manifest2.csv "
     "--out benchmarks/own_classes.json": LONG,
     f"{PYTHON} -m benchmarks.teach --data photos --manifests photos/manifest.csv photos/manifest2.csv "

@@ -17,7 +17,7 @@ from app.inference.networks.contract import Contract
 from app.inference.networks.engines import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.learn.attention import attended
-from app.learn.memory import FILE, packed
+from app.learn.memory import FILE, LEARNED, packed
 from training.data.manifest import Photo
 from training.errors import TrainingError
 from training.outputs import replace
@@ -46,16 +46,15 @@ def remember(contract: Contract, learned: Sequence[Photo], held_out: Mapping[str
         network = OnnxNetwork(contract)
     except CatscopeError as error:
         raise TrainingError(str(error)) from error
-    known = [sight for _, sight in _seen(network, learned, "looking at photos that it learned from")]
-    listed = [photo for photos in held_out.values() for photo in photos]
-    others = dict(_seen(network, listed, "looking at held-out photos"))
+    listed = [(name, photo) for name, photos in {LEARNED: learned, **held_out}.items() for photo in photos]
+    sights = _seen(network, [photo for _, photo in listed])
+    found = [(name, photo, sight) for (name, photo), sight in zip(listed, sights, strict=True) if sight is not None]
     data = packed(
         network.sha256,
-        np.stack([seen for seen, _ in known]),
-        np.stack([seen for seen, _ in others.values()]),
-        np.stack([scores for _, scores in others.values()]),
-        np.array([photo.label for photo in listed if photo in others]),
-        [name for name, photos in held_out.items() for photo in photos if photo in others],
+        np.stack([seen for _, _, (seen, _) in found]),
+        np.stack([scores for _, _, (_, scores) in found]),
+        np.array([photo.label for _, photo, _ in found]),
+        [name for name, _, _ in found],
     )
     path = contract.folder / FILE
     part = path.with_name(path.name + ".part")
@@ -71,8 +70,8 @@ Sight = tuple[np.ndarray, np.ndarray]
 """What a network sees in a photo, (channels,), and its scores, (classes,)."""
 
 
-def _seen(network: OnnxNetwork, photos: Sequence[Photo], title: str) -> Iterator[tuple[Photo, Sight]]:
-    """The photos that can be read, in their order, with what the network sees in each."""
+def _seen(network: OnnxNetwork, photos: Sequence[Photo]) -> Iterator[Sight | None]:
+    """What the network sees in each photo, in their order; None where one cannot be read."""
 
     def see(photo: Photo) -> Sight | None:
         try:
@@ -82,7 +81,4 @@ def _seen(network: OnnxNetwork, photos: Sequence[Photo], title: str) -> Iterator
         return attended(network, to_tensor(image, *network.contract.input_shape[:2]))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(see, photos)
-        for photo, sight in zip(photos, Progress(len(photos), title, "photo").over(found), strict=True):
-            if sight is not None:
-                yield photo, sight
+        yield from Progress(len(photos), "looking at photos", "photo").over(pool.map(see, photos))

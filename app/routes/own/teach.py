@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from app import problems
 from app.errors import InvalidRequest, NotFound
+from app.learn.rollback import ASIDE
 from app.routes.options import OptionsRoute
 from app.routes.parameters import NetworkPath, ServiceNeeded
 from app.schemas.own import teach
@@ -158,11 +159,12 @@ def _classes(files: list[Spooled]) -> dict[str, list[Photo]]:
 
 
 def _remove(jobs: Jobs, network: str) -> None:
-    """It disappears at once, whole."""
+    """It disappears at once, whole; then the versions of it that were rolled back."""
     aside = jobs.networks / f".deleted-{network}"
     shutil.rmtree(aside, ignore_errors=True)
     (jobs.networks / network).rename(aside)
     shutil.rmtree(aside)
+    shutil.rmtree(jobs.networks / ASIDE / network, ignore_errors=True)
 
 
 def _jobs(service: Service) -> Jobs:

@@ -9,8 +9,8 @@ from app.inference.networks.engines import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.learn.attention import attended
 from app.learn.candidate import answered
-from app.learn.fit import Change, fit, log_odds
-from app.learn.memory import Memory
+from app.learn.fit import HOLDS, Change, fit, log_odds
+from app.learn.memory import LEARNED, Memory
 from app.learn.remembering import between, changed
 from tests.app.learn.camera import CAT, photos
 from tests.conftest import CHELSEA
@@ -20,10 +20,12 @@ CHANNELS = 20
 
 @pytest.fixture(scope="module")
 def known() -> Memory:
-    """Photos that vary in the first ten channels only."""
-    variances = np.where(np.arange(CHANNELS) < 10, 1.0, 1e-4)
-    nothing = np.zeros((0, CHANNELS), np.float32)
-    return Memory("", 1000, np.zeros(CHANNELS), np.diag(variances), nothing, np.zeros((0, 2)), np.zeros(0), np.zeros(0))
+    """Photos that vary in the first ten channels, whose first says the class, and hardly in the others."""
+    random = np.random.default_rng(3)
+    seen = random.normal(size=(500, CHANNELS)) * np.where(np.arange(CHANNELS) < 10, 1.0, 0.01)
+    labels = (seen[:, 0] < 0).astype(int)
+    scores = np.stack([3 * seen[:, 0], -3 * seen[:, 0]], axis=1)
+    return Memory("", seen.astype(np.float32), scores, labels, np.full(500, LEARNED))
 
 
 def corrections(count: int = 30, channel: int = 15) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -49,7 +51,15 @@ def test_photos_that_lack_what_the_corrections_share_keep_their_answers(known):
 def test_corrections_that_differ_from_nothing_change_little(known):
     seen, scores, labels = corrections(channel=3)
     seen[:, :, 3] = 0
-    assert np.abs(fit(seen, scores, labels, known)(seen[:, 0])).mean() < 0.2
+    plain = np.abs(fit(*corrections(), known)(corrections()[0][:, 0])).mean()
+    assert np.abs(fit(seen, scores, labels, known)(seen[:, 0])).mean() < 0.5 * plain
+
+
+def test_the_more_it_is_held_the_less_it_changes(known):
+    others = np.random.default_rng(1).normal(size=(500, CHANNELS)) * (np.arange(CHANNELS) < 10)
+    changes = [np.abs(fit(*corrections(), known, hold)(others)).mean() for hold in HOLDS]
+    assert changes == sorted(changes, reverse=True)
+    assert changes[-1] < changes[0]
 
 
 def test_the_order_of_the_corrections_does_not_matter(known):

@@ -13,7 +13,20 @@ def test_each_version_is_counted_and_what_only_one_of_them_answers_rightly():
     labels = np.array([0, 0, 1, 1])
     before = np.array([[1, 0], [0, 1], [0, 1], [0, 1]])
     after = np.array([[1, 0], [1, 0], [1, 0], [0, 1]])
-    assert compare("a", before, after, labels) == Comparison("a", photos=4, before=3, after=3, gained=1, lost=1)
+    found = compare("a", before, after, labels)
+    assert (found.photos, found.before, found.after, found.gained, found.lost) == (4, 3, 3, 1, 1)
+    assert (found.relief, found.better) == (0.0, False)
+
+
+def test_it_is_better_if_it_answers_as_many_rightly_and_is_surer_of_them_beyond_chance():
+    labels = np.zeros(10, int)
+    before, steady = np.tile([-2.0, 0.0], (10, 1)), np.tile([-1.0, 0.0], (10, 1))
+    assert compare("a", before, steady, labels).better
+    assert not compare("a", -before, -steady + [2.0, 0.0], labels).better, "all are right already"
+    unsteady = np.stack([np.linspace(-5.0, -0.1, 10), np.zeros(10)], axis=1)
+    other = compare("a", before, unsteady, labels)
+    assert (other.before, other.after) == (0, 0)
+    assert not other.better
 
 
 def test_it_is_served_if_it_is_better_on_corrections_and_loses_nothing():

@@ -94,7 +94,10 @@ def test_the_same_photos_in_another_order_give_the_same_network(taught, client, 
     assert finished(client, again["job"])["state"] == "done"
     models = [(store / "networks" / name / "model.onnx").read_bytes() for name in (taught["network"], "again")]
     assert sha256(models[0]) == sha256(models[1])
+    aside = store / "networks" / ".rolled-back" / "again" / "1.1.0"
+    aside.mkdir(parents=True)
     assert client.delete("/models/again").status_code == 204
+    assert not aside.exists(), "what was rolled back goes, too"
 
 
 def test_a_name_may_stand_in_the_form_or_be_left_out(client, photo_folder):
