@@ -13,12 +13,12 @@ COPY requirements/${REQUIREMENTS}.txt /requirements.txt
 RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
       --prefix=/install --require-hashes -r /requirements.txt
 # Removes 48 MB that the service never uses: ONNX Runtime's library for C programs (the Python module has its own copy), its
-# data sets and conversion tools, NumPy's tests, f2py, headers, static libraries and type stubs.
+# data sets and conversion tools, NumPy's and fsspec's tests, f2py, headers, static libraries and type stubs.
 RUN cd /install/lib/python3.*/site-packages \
     && rm -r onnxruntime/capi/libonnxruntime.so* onnxruntime/datasets onnxruntime/quantization onnxruntime/tools \
          onnxruntime/transformers \
     && rm -r numpy/f2py numpy/_core/include \
-    && find numpy -type d -name tests -prune -exec rm -r {} + \
+    && find numpy fsspec -type d -name tests -prune -exec rm -r {} + \
     && find . -name '*.pyi' -delete -o -name '*.a' -delete
 COPY LICENSE /catscope/
 COPY app /catscope/app
