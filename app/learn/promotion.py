@@ -15,6 +15,9 @@ CORRECTIONS = "corrections held out"
 DOUBT = 0.05
 """A loss that chance brings about less often than this counts as one, even in a small set."""
 
+NOTICED = 0.02
+"""By how much the mean log loss has to fall at least, so that somebody notices: from a probability of 0.90 to 0.92."""
+
 MOST_LOST = 0.002
 """Accuracy that may be lost over all sets together: 0.2 points."""
 
@@ -38,10 +41,10 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Whether the new version answers more photos rightly; or as many, where some are wrong, and is surer of the right
-        class beyond chance.
+        """Whether the new version answers more photos rightly; or as many, and is surer of the right class beyond chance:
+        what was right and `unsure` is to become certain.
         """
-        return self.after > self.before or (self.before == self.after < self.photos and self.least_relief > 0)
+        return self.after > self.before or (self.after == self.before and self.least_relief > NOTICED)
 
     @property
     def chance(self) -> float:

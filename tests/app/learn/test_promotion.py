@@ -22,7 +22,8 @@ def test_it_is_better_if_it_answers_as_many_rightly_and_is_surer_of_them_beyond_
     labels = np.zeros(10, int)
     before, steady = np.tile([-2.0, 0.0], (10, 1)), np.tile([-1.0, 0.0], (10, 1))
     assert compare("a", before, steady, labels).better
-    assert not compare("a", -before, -steady + [2.0, 0.0], labels).better, "all are right already"
+    certain, more_certain = np.tile([10.0, 0.0], (10, 1)), np.tile([12.0, 0.0], (10, 1))
+    assert not compare("a", certain, more_certain, labels).better, "nobody would notice"
     unsteady = np.stack([np.linspace(-5.0, -0.1, 10), np.zeros(10)], axis=1)
     other = compare("a", before, unsteady, labels)
     assert (other.before, other.after) == (0, 0)

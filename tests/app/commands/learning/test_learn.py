@@ -133,8 +133,9 @@ def test_learning_again_from_the_same_is_no_better_and_writes_nothing(model, lea
     assert [path.name for path in (store / "networks" / "cat").iterdir()] == ["2.1.0"]
 
 
-def test_corrections_that_the_network_agrees_with_are_not_learned_from(model, tmp_path):
-    store_of(tmp_path, photos(20), "not_cat").close()
+def test_corrections_that_the_network_knew_are_not_learned_from(model, tmp_path, photo_folder):
+    sharp = [path.read_bytes() for path in sorted((photo_folder / "not_cat").iterdir())[:20]]
+    store_of(tmp_path, sharp, "not_cat").close()
     result = command("learn", model_dir=model, store=tmp_path)
     assert result.returncode == 3
     assert "corrections that it did not learn from it answers" in result.stderr
