@@ -32,6 +32,10 @@ _COMMAND = "tests/docs/test_commands.py::test_a_command_of_the_documentation_wor
 LONG = {
     "tests/app/commands/learning/test_learn.py::test_a_dry_run": "a dry run of learning writes nothing",
     "tests/app/commands/learning/test_learn.py::test_learning_again": "learning twice from the same corrections changes nothing",
+    "tests/app/commands/learning/test_learn.py::test_corrections_that": "what the network knows already is not learned",
+    "tests/app/routes/test_teach.py::test_a_fifth": "four jobs may be unfinished, and no fifth",
+    "tests/browser/test_corrections_page.py::test_axe_finds_no_violation_and_a_photo_fits_with_its_classes_on_the_screen[dark": "the same of corrections",
+    "tests/browser/test_teach.py::test_axe_finds_no_violation_and_nothing_sticks_out[dark": "the same of Teach",
     "tests/browser/test_beside.py::test_axe_finds_no_violation_and_nothing_sticks_out[dark": "contrast in the dark; others test the page's",
     "tests/browser/test_learned.py::test_axe_finds_no_violation_and_nothing_sticks_out[dark": "the same of the timeline",
     "tests/browser/test_learned.py::test_axe_finds_no_violation_and_nothing_sticks_out[phone": "the timeline on a phone",

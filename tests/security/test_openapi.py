@@ -207,13 +207,13 @@ def fill(jobs: Jobs, model_dir: Path) -> None:
 
 
 @schema.parametrize()
-@hypothesis.settings(max_examples=40, **_settings)
+@hypothesis.settings(max_examples=24, **_settings)
 def test_every_answer_is_as_the_document_says(case, statuses):
     statuses[case.call_and_validate().status_code] += 1
 
 
 @schema_with_keys.parametrize()
-@hypothesis.settings(max_examples=8, **_settings)
+@hypothesis.settings(max_examples=5, **_settings)
 def test_what_the_document_says_needs_a_key_is_refused_without_one(case, statuses):
     statuses[case.call_and_validate(headers={"X-API-Key": KEY}).status_code] += 1
 
