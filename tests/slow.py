@@ -51,6 +51,7 @@ LONG = {
     "tests/training/fitting/test_devices.py::test_two_devices": "training on several devices comes to what one learns",
     "tests/training/fitting/test_devices.py::test_its_validation": "validation on several devices counts every photo once",
     "tests/training/networks/test_pretrained.py::test_the_original": "the pretrained weights were taken over whole: they recognise ImageNet's objects",
+    "tests/test_clients.py": "clients that people have already, installed for it, are answered",
     "tests/deploy/ray": "Ray, which is installed for it, serves and classifies",
     "tests/deploy/test_pythons.py": "other Pythons, of which each gets an environment of its own, serve",
     "tests/training/test_refine_whole.py": "version 2.0.0's recipe runs from photos to network, and its features are resumed",
