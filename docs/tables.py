@@ -31,7 +31,7 @@ PAGES = (
 NETWORKS = ("cat", "tutorial", "dense")
 BENCHMARKS = (
     *("load", "start", "memory", "page", "classify", "audit", "hostile", "steps", "runtimes", "precision", "decoders"),
-    *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach", "corrections"),
+    *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach", "teach_load", "corrections"),
 )
 
 

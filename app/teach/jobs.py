@@ -180,7 +180,7 @@ class Jobs:
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,
+                process_group=0,  # not a session of its own, to which Linux would give as much time as to the service
                 pass_fds=(draft.lock,),
             )
         self._processes.append(process)

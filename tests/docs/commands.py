@@ -72,6 +72,7 @@ ELSEWHERE = {
     "--out benchmarks/own_classes.json": LONG,
     f"{PYTHON} -m benchmarks.teach --data photos --manifests photos/manifest.csv photos/manifest2.csv "
     "--out benchmarks/teach.json": LONG,
+    f"{PYTHON} -m benchmarks.teach_load --out benchmarks/teach_load.json": WRK,
     f"{PYTHON} -m benchmarks.training --data photos/train --out benchmarks/training.json": LONG,
     f"{PYTHON} -m benchmarks.steps --before 8392e74 --out benchmarks/steps.json": "checks out another revision: " + LONG,
     f"{PYTHON} -m venv .peers/runtimes && .peers/runtimes/bin/pip install -r benchmarks/requirements/runtimes.txt": PEERS,

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from app.teach.jobs import Jobs
-from tests.app.routes.test_teach import MODEL, finished, photos, wait_until_free
+from tests.app.teaching import MODEL, finished, photos, wait_until_free
 from tests.conftest import COMMAND, ROOT, serving
 
 

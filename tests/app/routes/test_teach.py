@@ -7,35 +7,13 @@ import signal
 import time
 from pathlib import Path
 
-import httpx2
 import pytest
-from fastapi.testclient import TestClient
 
 from app.teach import jobs as teach_jobs
 from app.teach.jobs import FINAL, Jobs
-from tests.conftest import ROOT, command, ready_client, sha256
-
-MODEL = ROOT / "model"
-CLASSES = {"a cat": "cat", "coffee & <rockets>": "not_cat"}
-
-
-def photos(photo_folder: Path, count: int = 6, first: int = 0) -> list[tuple[str, tuple[str, bytes]]]:
-    """The parts of a form: so many photos of each of CLASSES."""
-    return [
-        (name, (path.name, path.read_bytes()))
-        for name, source in CLASSES.items()
-        for path in sorted((photo_folder / source).iterdir())[first : first + count]
-    ]
-
-
-def finished(client: TestClient | httpx2.Client, job: str, seconds: float = 120) -> dict:
-    """The job, once it has come to its end."""
-    for _ in range(int(seconds / 0.1)):
-        answer = client.get(f"/teach/{job}").json()
-        if answer["state"] in FINAL:
-            return answer
-        time.sleep(0.1)
-    raise AssertionError(f"the job does not end: {answer}")
+from app.teach.worker import NICENESS
+from tests.app.teaching import CLASSES, MODEL, finished, photos, processes_of, wait_for, wait_until_free
+from tests.conftest import command, ready_client, sha256
 
 
 @pytest.fixture(scope="module")
@@ -208,26 +186,6 @@ def test_a_job_that_is_cancelled_leaves_no_network(client, photo_folder, store):
     assert client.delete(f"/teach/{job}").json()["state"] == "cancelled"
 
 
-def wait_until_free(folder: Path) -> None:
-    for _ in range(600):
-        if not teach_jobs.held(folder):
-            return
-        time.sleep(0.1)
-    raise AssertionError("the process that teaches does not end")
-
-
-def processes_of(job: str) -> list[int]:
-    """The processes that teach it."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if job.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
-
-
 def test_a_job_whose_process_is_killed_has_failed_and_leaves_nothing(client, photo_folder, store):
     job = client.post("/teach?network=killed", files=photos(photo_folder, 30)).json()["job"]
     for process in processes_of(job):
@@ -240,6 +198,15 @@ def test_a_job_whose_process_is_killed_has_failed_and_leaves_nothing(client, pho
     retried = client.post("/teach?network=killed", files=photos(photo_folder, 5)).json()
     assert finished(client, retried["job"])["state"] == "done"
     client.delete("/models/killed")
+
+
+def test_the_process_that_teaches_gives_way_to_the_service(client, photo_folder):
+    """Linux shares time among sessions first: in one of its own, it would take half of it."""
+    job = client.post("/teach?network=gives-way", files=photos(photo_folder, 30)).json()["job"]
+    wait_for(lambda: [os.getpriority(os.PRIO_PROCESS, process) for process in processes_of(job)] == [NICENESS])
+    assert [os.getsid(process) for process in processes_of(job)] == [os.getsid(0)]
+    client.delete(f"/teach/{job}")
+    assert finished(client, job)["state"] == "cancelled"
 
 
 def test_two_jobs_are_taught_one_after_the_other(client, photo_folder):
