@@ -56,7 +56,7 @@ class Service:
 
     def open_store(self) -> None:
         """Make the store's folders, if there is to be a store. Where that fails nothing can be taught; all else goes on."""
-        if self.settings.store == Path():
+        if not self.settings.has_store:
             return
         jobs = Jobs(self.settings.store, one_thread())
         try:

@@ -121,12 +121,27 @@ class Settings:
     @property
     def networks(self) -> tuple[Path, ...]:
         """The folders that networks are served from: `model_dir` and, where there is a store, what was taught."""
-        return (self.model_dir, self.store / "networks") if self.store != Path() else (self.model_dir,)
+        return (self.model_dir, self.taught) if self.has_store else (self.model_dir,)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a folder for what people teach."""
+        return self.store != Path()
+
+    @property
+    def taught(self) -> Path:
+        """The store's folder of networks."""
+        return self.store / "networks"
+
+    @property
+    def can_keep(self) -> bool:
+        """Whether the settings say where corrections can be kept: in the store, or photos and all else elsewhere."""
+        return self.has_store or bool(self.keep_photos and self.keep_database)
 
     @property
     def kept_photos(self) -> str:
         """Which photos are kept, as `keep` says; `nothing` where no place for them is named."""
-        return self.keep if self.store != Path() or (self.keep_photos and self.keep_database) else "nothing"
+        return self.keep if self.can_keep else "nothing"
 
     @property
     def pins(self) -> dict[str, str]:

@@ -121,10 +121,7 @@ def _classify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     expected.add_argument(
         "--expect-folders", action="store_true", help="each photo is expected to be what the folder it lies in is called"
     )
-    parser.add_argument(
-        "--threads", type=_at_least_one, metavar="N", help="photos classified at once (default: one per core)"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    _looking(parser, "classified")
 
 
 def _teach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -143,10 +140,7 @@ def _teach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="the network's name, in the folder of networks, or a new folder elsewhere",
     )
     parser.add_argument("--start", default="cat", metavar="NETWORK", help="network to start from (default: cat)")
-    parser.add_argument(
-        "--threads", type=_at_least_one, metavar="N", help="photos looked at at once (default: one per core)"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    _looking(parser, "looked at")
 
 
 def _correct(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -192,10 +186,7 @@ def _learn(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     parser.add_argument("--network", metavar="NAME", help="network to improve (default: as in the service)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would come of it")
-    parser.add_argument(
-        "--threads", type=_at_least_one, metavar="N", help="photos looked at at once (default: one per core)"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    _looking(parser, "looked at")
 
 
 def _rollback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -236,6 +227,11 @@ def _network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network-version", metavar="VERSION", help="one of its versions (default: the one the service uses)"
     )
+
+
+def _looking(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--threads", type=_at_least_one, metavar="N", help=f"photos {what} at once (default: one per core)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _day(text: str) -> date:

@@ -5,12 +5,13 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.commands import streams
 from app.errors import TooLarge
 from app.inference.format_names import UNREAD_SUFFIXES
+from app.teach.photos import Skipped
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs")
@@ -115,3 +116,11 @@ def _is_file(entry: "os.DirEntry[str]", unknown: bool) -> bool:
         return stat.S_ISREG(entry.stat().st_mode)
     except OSError:
         return unknown
+
+
+def say_not_used(skipped: Sequence[Skipped], shown: int) -> None:
+    """Say which photos are not used and why, of the first `shown`, and how many more there are."""
+    for photo in skipped[:shown]:
+        streams.say(f"not used: {photo.name}: {photo.why}")
+    if len(skipped) > shown:
+        streams.say(f"and {len(skipped) - shown} more are not used")

@@ -84,10 +84,7 @@ def _report(taught: Taught, out: Path, model_dir: Path, seconds: float) -> None:
         print(f"wrong: {mistake.name} shows {mistake.shows}, the answer was {mistake.said} ({mistake.probability:.2f})")
     if len(taught.mistakes) > SHOWN:
         print(f"and {len(taught.mistakes) - SHOWN} more, all in {out / 'metrics.json'}")
-    for skipped in taught.skipped[:SHOWN]:
-        streams.say(f"not used: {skipped.name}: {skipped.why}")
-    if len(taught.skipped) > SHOWN:
-        streams.say(f"and {len(taught.skipped) - SHOWN} more are not used")
+    photos.say_not_used(taught.skipped, SHOWN)
     for warning in taught.warnings:
         streams.say(f"warning: {warning}")
     where = "" if out.parent == model_dir else f"CATSCOPE_MODEL_DIR={out.parent} "

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from app.capacity import Workers
 from app.corrections.records import CORRECTED, UNSURE, Correction, new_id
-from app.corrections.store import Store, open_store, possible
+from app.corrections.store import Store, open_store
 from app.errors import NotFound, RequestError
 from app.inference.networks.engines import Network
 from app.inference.predict import Answer
@@ -40,7 +40,7 @@ class Keeper:
     def __init__(self, settings: Settings) -> None:
         """Raises ValueError, which names the setting, for a place that cannot be used."""
         self._settings = settings
-        self.store = open_store(settings) if possible(settings) and (settings.keep != "nothing" or _kept(settings)) else None
+        self.store = open_store(settings) if settings.can_keep and (settings.keep != "nothing" or _kept(settings)) else None
         self.unsure = settings.keep == "unsure" and self.store is not None
         self._workers = Workers(THREADS, settings.max_waiting, settings.deadline_s, measured=False)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="catscope-unsure")
@@ -50,7 +50,7 @@ class Keeper:
 
     def needed(self) -> Store:
         """The store. Raises NotFound, which names the setting, where nothing is kept."""
-        if not possible(self._settings):
+        if not self._settings.can_keep:
             raise NotFound("Nothing is kept here: CATSCOPE_STORE names no folder.")
         if self._settings.keep == "nothing" or self.store is None:
             raise NotFound("Nothing is kept here: CATSCOPE_KEEP is nothing, not corrections or unsure.")

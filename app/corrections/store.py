@@ -222,7 +222,7 @@ def open_store(settings: Settings) -> Store:
 
     Raises ValueError, which names the setting, where none is named, or where one cannot be used.
     """
-    if not possible(settings):
+    if not settings.can_keep:
         raise ValueError("no store is configured: CATSCOPE_STORE names no folder")
     photos = settings.keep_photos or settings.store / "photos"
     rows = database(settings.store / "corrections.db", settings.keep_database)
@@ -231,11 +231,6 @@ def open_store(settings: Settings) -> Store:
         "the rest in PostgreSQL" if settings.keep_database else f"the rest in {settings.store / 'corrections.db'}",
     ]
     return Store(rows, Photos(photos), settings.keep_days, ", ".join(where))
-
-
-def possible(settings: Settings) -> bool:
-    """Whether the settings say where something can be kept: in a folder, or photos and all else elsewhere."""
-    return settings.store != Path() or bool(settings.keep_photos and settings.keep_database)
 
 
 def _without_password(url: str) -> str:

@@ -30,6 +30,12 @@ class Familiarity:
     levels: np.ndarray
     deviations: np.ndarray
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same of every photo; so a reload recognises a network that it serves already."""
+        return isinstance(other, Familiarity) and self.plain() == other.plain()
+
+    __hash__ = None  # type: ignore[assignment]  # arrays have none
+
     def distance(self, values: np.ndarray) -> float:
         """That of one photo, from the values of the stage, (height, width, channels) or (channels,) float32."""
         means = values.mean(axis=tuple(range(values.ndim - 1)), dtype=np.float32)

@@ -1,19 +1,16 @@
 """A network's corrections come in; what it sees in their photos goes out, those to learn from and those held out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from app.corrections.records import Correction
 from app.errors import RequestError
-from app.inference.decode import decode
 from app.inference.networks.engines import Network
-from app.inference.tensor import to_tensor
 from app.learn.attention import attended
-from app.teach.alike import alike, fingerprint
-from app.teach.photos import Skipped
+from app.teach.alike import alike
+from app.teach.photos import Skipped, in_order, views
 
 FEWEST = 10
 """Corrections that are needed to learn from them."""
@@ -57,23 +54,14 @@ def look(
         except RequestError as error:
             return Skipped(name, str(error))
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="catscope-learn")
-    try:
-        for task in [pool.submit(one, correction) for correction in corrections]:
-            yield task.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return in_order(one, corrections, threads)
 
 
 def see(data: bytes, sha256: str, label: int, network: Network, max_pixels: int) -> Look:
     """A photo's bytes, and its mirror image, as the network sees them. Raises what `decode` raises."""
-    height, width, _ = network.contract.input_shape
-    image = decode(data, max_pixels, max(height, width)).image
-    tensor = to_tensor(image, height, width)
-    views = [attended(network, view) for view in (tensor, np.ascontiguousarray(tensor[:, :, ::-1]))]
-    return Look(
-        sha256, label, fingerprint(image), np.stack([seen for seen, _ in views]), np.stack([scores for _, scores in views])
-    )
+    looks, both = views(data, network, max_pixels)
+    seen, scores = zip(*(attended(network, view) for view in both), strict=True)
+    return Look(sha256, label, looks, np.stack(seen), np.stack(scores))
 
 
 def usable(looked_at: Iterable[Look | Skipped]) -> tuple[list[Look], list[Skipped]]:

@@ -1,17 +1,13 @@
 """The files of a new version come in; its folder in the store goes out, whole or not at all."""
 
-import hashlib
-import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from app.errors import NetworkError
+from app.teach.folder import put
 
 
 def after(versions: list[str]) -> str:
@@ -27,34 +23,11 @@ def after(versions: list[str]) -> str:
 
 
 def write(folder: Path, contract: Mapping[str, Any], files: Mapping[str, bytes], records: Mapping[str, Any]) -> None:
-    """Write a version's folder; it appears in one step, so a process that is killed leaves no part of it to be served.
-
-    Args:
-        folder: NETWORK/VERSION in the store; NETWORK may hold another version itself, see app.inference.networks.versions.
-        contract: all but the digests of the files.
-        files: names and bytes.
-        records: names and contents of further JSON files, such as metrics.
-
-    Raises NetworkError where it cannot be written.
+    """Write a version's folder, NETWORK/VERSION in the store, as `put` does. NETWORK may hold another version itself, see
+    app.inference.networks.versions. Raises NetworkError where it cannot be written.
     """
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    try:
-        networks = folder.parent.parent
-        clear(networks)
-        part = Path(tempfile.mkdtemp(prefix=PREFIX, dir=networks))
-        try:
-            part.chmod(0o755)
-            for name, data in files.items():
-                (part / name).write_bytes(data)
-            for name, record in {**records, "contract": {**contract, "files": digests}}.items():
-                (part / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            folder.parent.mkdir(exist_ok=True)
-            os.rename(part, folder)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise NetworkError(f"{folder} cannot be written: {error.strerror or error}") from error
+    clear(folder.parent.parent)
+    put(folder, contract, files, records, folder.parent.parent, PREFIX)
 
 
 PREFIX = ".learning-"

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,6 @@ def write(taught: Taught, start: Contract, folder: Path, within: Path | None = N
     check_free(folder)
     stages, inner = _before(start)
     model = with_classes(start.verified("model.onnx").read_bytes(), weights(taught), _shape(taught, stages[-1]))
-    digest, seen = hashlib.sha256(model).hexdigest(), seen_in(taught)
     classes, channels = len(taught.classes), stages[-1].shape[-1]
     new = _judging(classes, channels, _shape(taught, stages[-1]))
     begun = {"network": start.network, "version": start.version, "sha256": start.files["model.onnx"]}
@@ -55,22 +55,46 @@ def write(taught: Taught, start: Contract, folder: Path, within: Path | None = N
         **verdicts(taught),
         "parameters": sum(stage.parameters for stage in (*stages, *inner, *new)),
         "started_from": begun,
-        "files": {"model.onnx": digest, PHOTOS: hashlib.sha256(seen).hexdigest()},
         "stages": [plain(stage) for stage in (*stages, *new)],
         "inner": [plain(layer) for layer in inner],
     }
+    records = {
+        "metrics": {"network": folder.name, "version": VERSION, "sha256": hashlib.sha256(model).hexdigest()}
+        | metrics(taught),
+        "history": {"version": VERSION} | history(taught, begun),
+    }
+    put(folder, contract, {"model.onnx": model, PHOTOS: seen_in(taught)}, records, within or folder.parent, ".teaching-")
+
+
+def put(
+    folder: Path,
+    contract: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    records: Mapping[str, Any],
+    within: Path,
+    prefix: str,
+) -> None:
+    """Write a network's folder. It appears in one step, so that a process which is killed leaves no part of it to be served.
+
+    Args:
+        folder: the folder.
+        contract: all but the digests of the files.
+        files: names and bytes.
+        records: names and contents of further JSON files, such as metrics.
+        within: a folder of the same file system, in which the files lie until then.
+        prefix: with which their folder's name begins.
+
+    Raises NetworkError where it cannot be written.
+    """
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".teaching-", dir=within or folder.parent))
+        part = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
         try:
             part.chmod(0o755)
-            (part / "model.onnx").write_bytes(model)
-            (part / PHOTOS).write_bytes(seen)
-            for name, record in (
-                ("contract", contract),
-                ("metrics", {"network": folder.name, "version": VERSION, "sha256": digest} | metrics(taught)),
-                ("history", {"version": VERSION} | history(taught, begun)),
-            ):
+            for name, data in files.items():
+                (part / name).write_bytes(data)
+            for name, record in {"contract": {**contract, "files": digests}, **records}.items():
                 (part / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             os.rename(part, folder)
         except BaseException:

@@ -120,12 +120,10 @@ class Jobs:
     def free_name(self, network: str | None, taken: Collection[str]) -> str:
         """The name, or one that is free for None. `taken` are the names of networks that are served.
 
-        Raises InvalidRequest for a name that is taken or cannot be a network's, and for one network too many, Overloaded
-        while too many jobs are unfinished, and StoreUnavailable.
+        Raises InvalidRequest for a name that is taken or cannot be a network's, and for one network too many, and
+        StoreUnavailable.
         """
         unfinished = [job.network for job in self.all() if job.state not in FINAL]
-        if len(unfinished) >= MOST_UNFINISHED:
-            raise Overloaded(f"{len(unfinished)} networks are being taught or waiting for it; retry later.", retry_after=30)
         with unavailable("list the networks"):
             taught = [path.name for path in self.networks.iterdir() if not path.name.startswith(".")]
         names = {name.lower() for name in (*taken, *taught, *unfinished)}
@@ -143,9 +141,12 @@ class Jobs:
         return network
 
     def draft(self) -> Draft:
-        """A new job. Raises StoreUnavailable."""
+        """A new job. Raises Overloaded while too many are unfinished, and StoreUnavailable."""
         identity = f"{int(time.time() * 1000):013x}-{secrets.token_hex(4)}"
-        with unavailable("make a folder for the photos"):
+        with self._starting, unavailable("make a folder for the photos"):
+            unfinished = sum(self._unfinished(folder) for folder in self._folders())
+            if unfinished >= MOST_UNFINISHED:
+                raise Overloaded(f"{unfinished} networks are being taught or waiting for it; retry later.", retry_after=30)
             folder = self.folder / identity
             (folder / PHOTOS).mkdir(parents=True, mode=0o700)
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -190,14 +191,14 @@ class Jobs:
 
     def get(self, identity: str) -> Job:
         """Raises NotFound for a job that is not known."""
-        self._processes = [process for process in self._processes if process.poll() is None]
+        self._reap()
         if not ID.fullmatch(identity) or (job := _read(self.folder / identity, self.networks)) is None:
             raise NotFound(f"There is no job {identity[:80]!r}.")
         return job
 
     def all(self) -> list[Job]:
         """Every job that is known, the newest first."""
-        self._processes = [process for process in self._processes if process.poll() is None]
+        self._reap()
         jobs = (_read(folder, self.networks) for folder in self._folders())
         return [job for job in jobs if job]
 
@@ -216,6 +217,14 @@ class Jobs:
         for process in self._processes:
             process.wait()
         self.all()
+
+    def _unfinished(self, folder: Path) -> bool:
+        """Whether a job waits, runs or is being uploaded."""
+        job = _read(folder, self.networks)
+        return job.state not in FINAL if job else held(folder)
+
+    def _reap(self) -> None:
+        self._processes = [process for process in self._processes if process.poll() is None]
 
     def _folders(self) -> list[Path]:
         with unavailable("list the jobs"):

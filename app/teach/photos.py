@@ -1,9 +1,10 @@
 """The files of photos come in, class by class; what a network sees in each goes out."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from app.inference.networks.engines import Network
 from app.inference.networks.onnx.other_classes import LAST
 from app.inference.tensor import to_tensor
 from app.teach.alike import fingerprint
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 FEWEST_CLASSES, MOST_CLASSES = 2, 20
 FEWEST, ENOUGH, MOST = 5, 20, 1000
@@ -59,7 +63,7 @@ class Skipped:
     why: str
 
 
-def check(classes: Mapping[str, Sequence[File]]) -> None:
+def check(classes: Mapping[str, Sequence[object]]) -> None:
     """Raise InvalidRequest for too few or too many classes or photos of one, and for a name that cannot be a class's."""
     if not FEWEST_CLASSES <= len(classes) <= MOST_CLASSES:
         raise InvalidRequest(
@@ -100,10 +104,15 @@ def look(classes: Mapping[str, Sequence[File]], network: Network, max_pixels: in
         except OSError as error:
             return Skipped(file.name, f"The file cannot be read: {error.strerror or error}.")
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="catscope-teach")
+    together = [(label, file) for label, files in enumerate(classes.values()) for file in files]
+    return in_order(lambda photo: one(*photo), together, threads)
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """What `work` makes of each item, in their order; several threads work ahead, until nobody asks for more."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="catscope-look")
     try:
-        tasks = [pool.submit(one, label, file) for label, files in enumerate(classes.values()) for file in files]
-        for task in tasks:
+        for task in [pool.submit(work, item) for item in items]:
             yield task.result()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -111,12 +120,20 @@ def look(classes: Mapping[str, Sequence[File]], network: Network, max_pixels: in
 
 def see(data: bytes, name: str, label: int, network: Network, max_pixels: int) -> Seen:
     """A photo's bytes, and its mirror image, as the network sees them. Raises what `decode` raises."""
+    looks, both = views(data, network, max_pixels)
+    means = np.stack([network.run(view, [LAST]).stages[LAST].mean(axis=(0, 1), dtype=np.float32) for view in both])
+    return Seen(name, label, hashlib.sha256(data).hexdigest(), looks, means)
+
+
+def views(data: bytes, network: Network, max_pixels: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """A photo's fingerprint, (256,) bool, and the network's inputs of it and of its mirror image.
+
+    Raises what `decode` raises.
+    """
     height, width, _ = network.contract.input_shape
     image = decode(data, max_pixels, max(height, width)).image
     tensor = to_tensor(image, height, width)
-    both = (tensor, np.ascontiguousarray(tensor[:, :, ::-1]))
-    means = np.stack([network.run(view, [LAST]).stages[LAST].mean(axis=(0, 1), dtype=np.float32) for view in both])
-    return Seen(name, label, hashlib.sha256(data).hexdigest(), fingerprint(image), means)
+    return fingerprint(image), (tensor, np.ascontiguousarray(tensor[:, :, ::-1]))
 
 
 def _listed(names: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ import sys
 from tqdm import tqdm
 
 from app.capacity import cores
-from app.commands import streams
+from app.commands import photos, streams
 from app.commands.inspect import table
 from app.commands.parser import program_name
 from app.corrections.records import CORRECTED
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     Raises ValueError where no store is configured, for too few corrections, or while another process learns, and
     NetworkError for a network that cannot learn.
     """
-    if not settings.store.parts:
+    if not settings.has_store:
         raise ValueError("CATSCOPE_STORE names no folder, so there is nothing to learn from and nowhere to write")
     roots = settings.networks
     name = arguments.network or versions.default(settings.network, versions.names(roots))
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
                 networks,
                 corrections,
                 store.photo,
-                settings.store / "networks",
+                settings.taught,
                 Limits(settings.max_pixels, threads),
                 arguments.dry_run,
                 lambda done: bar.update(done - bar.n),
@@ -67,10 +67,7 @@ def _report(outcome: Outcome) -> None:
     ]
     earlier = f", {outcome.earlier} of them earlier" if outcome.earlier else ""
     print(f"{outcome.network} learned from {outcome.learned} corrections{earlier}. Right answers:\n\n{table(rows)}\n")
-    for skipped in outcome.skipped[:SHOWN]:
-        streams.say(f"not used: {skipped.name}: {skipped.why}")
-    if len(outcome.skipped) > SHOWN:
-        streams.say(f"and {len(outcome.skipped) - SHOWN} more are not used")
+    photos.say_not_used(outcome.skipped, SHOWN)
     for sentence in outcome.why:
         streams.say(sentence)
     if outcome.why:

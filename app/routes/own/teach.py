@@ -18,7 +18,7 @@ from app.schemas.own.spool import Spool, Spooled
 from app.service import Service
 from app.teach.folder import check_start
 from app.teach.jobs import Jobs, Photo, unavailable
-from app.teach.photos import MOST_CLASSES, MOST_TOGETHER, File, check, check_name
+from app.teach.photos import MOST_CLASSES, MOST_TOGETHER, check, check_name
 
 router = APIRouter(tags=["teaching"], route_class=OptionsRoute)
 
@@ -67,7 +67,7 @@ async def post_teach(service: ServiceNeeded, request: Request, network: NewName 
         with unavailable("keep the photos until they are taught"):
             await spool.receive(request)
         classes = _classes(spool.files)
-        check({name: [File(photo.name, bytes) for photo in photos] for name, photos in classes.items()})
+        check(classes)
         name = spool.values.get("network") if network is None else network
         job = await asyncio.to_thread(
             jobs.start, draft, name, service.networks, classes, begin.folder, service.settings.max_pixels
@@ -94,7 +94,7 @@ async def get_jobs(service: ServiceNeeded) -> dict[str, Any]:
     return {
         "jobs": [teach.job(job) for job in known],
         "networks": taught,
-        "store": {"kept": _kept(service, jobs), "networks": len(taught), "bytes": size},
+        "store": {"kept": _kept(jobs), "networks": len(taught), "bytes": size},
     }
 
 
@@ -178,9 +178,10 @@ def _bytes(jobs: Jobs) -> int:
     return sum(path.stat().st_size for path in jobs.networks.rglob("*") if path.is_file())
 
 
-def _kept(service: Service, jobs: Jobs) -> list[str]:
+def _kept(jobs: Jobs) -> list[str]:
     return [
-        f"Networks are kept in {jobs.networks} until you delete them, with the names of the photos that they get wrong and "
-        "1,280 numbers that the network saw in each photo.",
+        f"Networks are kept in {jobs.networks} until you delete them, with the names of the photos that they get wrong and, "
+        "of each photo, its SHA-256, its fingerprint and what the network saw in it and in its mirror image, 1,280 numbers "
+        "each.",
         "Photos that are taught are deleted when the job ends, whatever its end.",
     ]

@@ -1,15 +1,15 @@
 """A camera whose photos are so blurred that the network cat misses the cats in them; and corrections of what it said."""
 
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from app.corrections.records import Correction, new_id
+from app.corrections.records import Correction
 from app.corrections.store import Store, open_store
 from app.settings import Settings
+from tests.app.corrections.kept import correction
 from tests.conftest import CHELSEA, ROOT, encoded
 
 CAT = ROOT / "model" / "cat"
@@ -27,19 +27,7 @@ def photos(count: int, seed: int = 0) -> list[bytes]:
 
 
 def corrected(photo: bytes, label: str, network: str = "cat") -> Correction:
-    time = datetime.now(UTC)
-    return Correction(
-        id=new_id(time),
-        kind="corrected",
-        sha256=hashlib.sha256(photo).hexdigest(),
-        label=label,
-        network=network,
-        version="2.0.0",
-        verdict="not_cat",
-        probabilities={"cat": 0.2, "not_cat": 0.8},
-        time=time,
-        source="command",
-    )
+    return correction(photo, label, network, datetime.now(UTC))
 
 
 def store_of(folder: Path, shown: list[bytes], label: str) -> Store:

@@ -1,5 +1,6 @@
 """POST /teach: photos of people's own classes, jobs, and the networks that come of them."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import Overloaded
 from app.teach import jobs as teach_jobs
 from app.teach.jobs import FINAL, Jobs
 from app.teach.worker import NICENESS
@@ -220,6 +222,26 @@ def test_two_jobs_are_taught_one_after_the_other(client, photo_folder):
     assert running <= {0, 1}
     for number in range(2):
         assert client.delete(f"/models/of-two-{number}").status_code == 204
+
+
+def test_photos_that_are_still_arriving_count_as_a_job(tmp_path):
+    jobs = Jobs(tmp_path, {})
+    jobs.prepare()
+    drafts = [jobs.draft() for _ in range(teach_jobs.MOST_UNFINISHED)]
+    with pytest.raises(Overloaded, match="being taught or waiting"):
+        jobs.draft()
+    drafts.pop().discard()
+    drafts.append(jobs.draft())
+    for draft in drafts:
+        draft.discard()
+    assert jobs.all() == []
+
+
+def test_a_reload_keeps_a_network_that_has_not_changed(taught, client):
+    service = client.app.state.service
+    before = service.networks[taught["network"]]
+    assert asyncio.run(service.reload())
+    assert service.networks[taught["network"]] is before
 
 
 def test_a_fifth_unfinished_job_has_to_wait_outside(client, photo_folder):
