@@ -10,14 +10,16 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.errors import NetworkError
 from app.inference.networks.contract import AXES, Contract, Stage, plain
 from app.inference.networks.onnx.other_classes import LAST, before, with_classes
-from app.teach.teach import Taught
+
+if TYPE_CHECKING:  # the service, which only names the folder's version, need not load what teaches
+    from app.teach.teach import Taught
 
 VERSION = "1.0.0"
 """Of every network that is taught: a name can be taught once."""
@@ -33,7 +35,7 @@ def check_start(contract: Contract) -> None:
         raise NetworkError(f"teaching starts from the network cat; {contract.network} has no stages {LAST} and evidence")
 
 
-def write(taught: Taught, start: Contract, folder: Path, within: Path | None = None) -> None:
+def write(taught: "Taught", start: Contract, folder: Path, within: Path | None = None) -> None:
     """Write the network that begins as `start` does: model.onnx, photos.npz, contract.json, metrics.json and history.json.
 
     The folder appears whole or not at all; until then its files are `within` another folder of the same file system, or
@@ -110,7 +112,7 @@ def check_free(folder: Path) -> None:
         raise NetworkError(f"{folder} holds something already; choose another name, or delete it first")
 
 
-def weights(taught: Taught) -> dict[str, np.ndarray]:
+def weights(taught: "Taught") -> dict[str, np.ndarray]:
     """What differs from the network that it started from, float32, as `with_classes` takes it. The temperature divides the
     scores.
     """
@@ -123,7 +125,7 @@ def weights(taught: Taught) -> dict[str, np.ndarray]:
     }
 
 
-def seen_in(taught: Taught) -> bytes:
+def seen_in(taught: "Taught") -> bytes:
     """The file PHOTOS, in the order of the photos' digests; the same photos give the same bytes.
 
     `means` (n, 2, channels) float16, of the photo and its mirror image; `labels` (n,) int64; `sha256` (n,) of 64 bytes;
@@ -145,7 +147,7 @@ def seen_in(taught: Taught) -> bytes:
     return packed.getvalue()
 
 
-def _shape(taught: Taught, last: Stage) -> tuple[int, int, int]:
+def _shape(taught: "Taught", last: Stage) -> tuple[int, int, int]:
     """Of `evidence`: (classes, height, width)."""
     return len(taught.classes), last.shape[0], last.shape[1]
 
@@ -176,12 +178,12 @@ def _judging(classes: int, channels: int, shape: tuple[int, int, int]) -> list[S
     ]
 
 
-def verdicts(taught: Taught) -> dict[str, Any]:
+def verdicts(taught: "Taught") -> dict[str, Any]:
     """What the contract says of verdicts."""
     return {"unsure": {"low": taught.band.low, "high": taught.band.high}, "unfamiliar": taught.familiarity.plain()}
 
 
-def metrics(taught: Taught) -> dict[str, Any]:
+def metrics(taught: "Taught") -> dict[str, Any]:
     """What metrics.json says, without the network's name, version and digest."""
     return {
         "sets": {},
@@ -201,7 +203,7 @@ def metrics(taught: Taught) -> dict[str, Any]:
     }
 
 
-def history(taught: Taught, begun: dict[str, str]) -> dict[str, Any]:
+def history(taught: "Taught", begun: dict[str, str]) -> dict[str, Any]:
     """What history.json says, without the version. `begun` is the network that it started from."""
     digests = "".join(photo.sha256 for photo in taught.photos)
     return {
