@@ -1,6 +1,5 @@
 """POST /teach: photos of people's own classes, jobs, and the networks that come of them."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -240,7 +239,7 @@ def test_photos_that_are_still_arriving_count_as_a_job(tmp_path):
 def test_a_reload_keeps_a_network_that_has_not_changed(taught, client):
     service = client.app.state.service
     before = service.networks[taught["network"]]
-    assert asyncio.run(service.reload())
+    assert client.portal.call(service.reload)  # on the loop that the service runs on: its lock belongs to it
     assert service.networks[taught["network"]] is before
 
 
