@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -149,6 +150,19 @@ def export_untrained(folder: Path, photo_folder: Path) -> None:
             kept.write(np.stack([share * shipped for share in (0.9, 0.95, 1)]).astype(np.float16), folder / name)
         (folder / name / "history.json").write_text(json.dumps(history))
         export(folder / name, photo_folder, count=4)
+
+
+@pytest.fixture(scope="session")
+def twin_dir(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, photo_folder: Path) -> Path:
+    """The same, and `tutorial` has a twin in integers."""
+
+    def fill(folder: Path) -> None:
+        from training.tasks import integers
+
+        shutil.copytree(model_dir, folder, dirs_exist_ok=True)
+        integers.export(folder / "tutorial", photo_folder, {"crops": photo_folder})
+
+    return shared(tmp_path_factory, "twin", fill)
 
 
 def shared(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], None]) -> Path:

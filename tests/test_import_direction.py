@@ -45,7 +45,7 @@ TRAINING_LAYERS = [
     ["training.studies"],
     ["training.train", "training.refine", "training.remember", "training.evaluate", "training.export", "training.fetch"],
     ["training.tasks"],
-    ["training.transfer"],
+    ["training.transfer", "training.integers"],
     ["training.measuring"],
     ["training.fitting"],
     ["training.importing"],
@@ -170,7 +170,7 @@ class Refuse:
         if name.split(".")[0] in ("tensorflow", "keras", "onnx", "matplotlib", "sklearn", "h5py", "tqdm"):
             raise ImportError(name + " must not be imported")
 sys.meta_path.insert(0, Refuse())
-import app.main, app.__main__, app.inference.networks.engines
+import app.main, app.__main__, app.inference.networks.engines.onnx_engine
 import onnxruntime
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -14,7 +14,8 @@ from training.data import manifest
 from training.data.dataset import photos
 from training.errors import Parser, TrainingError, run
 from training.measuring import contracts
-from training.measuring.report import POOLED, table
+from training.measuring.report import table
+from training.measuring.sets import named_sets
 
 
 def main() -> None:
@@ -51,19 +52,6 @@ def main() -> None:
     from training.tasks.evaluate import evaluate  # it imports scikit-learn and Matplotlib, which takes seconds
 
     print(table(evaluate(arguments.networks, sets, pool, kinds)))
-
-
-def named_sets(texts: list[str]) -> dict[str, Path]:
-    """Folders by name from texts such as val-pets=photos/val-pets. Raises TrainingError for a malformed text."""
-    sets: dict[str, Path] = {}
-    for text in texts:
-        name, equals, folder = text.partition("=")
-        if not equals or not name or name == POOLED:
-            raise TrainingError(f"--set {text} must look like val-pets=photos/val-pets")
-        if name in sets:
-            raise TrainingError(f"--set {name} is given twice")
-        sets[name] = Path(folder)
-    return sets
 
 
 if __name__ == "__main__":

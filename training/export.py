@@ -3,10 +3,12 @@
     python -m training.export model/tutorial --data photos
     python -m training.export flowers.keras --out model/flowers --classes daisy rose tulip --data photos
     python -m training.export model/mine --keras --data photos
+    python -m training.export model/mine --int8 --data photos --set test=more-photos
 
 The second line imports a network that was trained elsewhere, see `training.importing.keras_import`; the third writes
-model.keras of a network that `python -m app teach` made. The export is compared with Keras, stage by stage, on real photos
-below --data, and is not written when it differs.
+model.keras of a network that `python -m app teach` made; the fourth writes int8.onnx, its twin in 8-bit integers, unless
+that loses an answer of a --set, a folder with a folder for each class. The export is compared with Keras, stage by stage, on
+real photos below --data, and is not written when it differs.
 """
 
 import json
@@ -17,6 +19,7 @@ from training import outputs
 from training.backend import load_keras
 from training.config import PREPROCESSED, check_classes, check_unsure
 from training.errors import Parser, TrainingError, run, version
+from training.measuring.sets import named_sets
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 """Of networks that were trained elsewhere; other files are looked at too, and refused by name."""
@@ -32,6 +35,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=64, help="how many photos to compare on (default: 64)")
     parser.add_argument(
         "--keras", action="store_true", help="the other way round: write model.keras of a network that was taught"
+    )
+    parser.add_argument("--int8", action="store_true", help="write int8.onnx, its twin in integers, of an exported network")
+    parser.add_argument(
+        "--set",
+        dest="sets",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="with --int8: photos that both are compared on (default: those of --data that are held out)",
     )
     own = parser.add_argument_group("for a .keras or .h5 file")
     own.add_argument("--out", type=Path, help="folder to write it to, such as model/flowers")
@@ -49,8 +61,11 @@ def main() -> None:
         raise TrainingError("--photos must be at least 1")
     file, out = arguments.network, arguments.network
     brought = _is_file_of_a_network(file)
-    if brought and arguments.keras:
-        raise TrainingError(f"--keras takes the folder of a network that was taught; {file} is a file")
+    if brought and (arguments.keras or arguments.int8):
+        option = "--keras" if arguments.keras else "--int8"
+        raise TrainingError(f"{option} takes the folder of a network; {file} is a file")
+    if arguments.sets and not arguments.int8:
+        raise TrainingError("--set goes with --int8")
     if brought:
         if not file.exists():
             raise TrainingError(f"{file} cannot be read: there is no such file")
@@ -63,11 +78,17 @@ def main() -> None:
         check_classes(classes)
         check_unsure(arguments.unsure)
         outputs.check_empty(out, arguments.version)
-    elif not arguments.keras and not (file / "model.keras").is_file():
+    elif not (arguments.keras or arguments.int8) and not (file / "model.keras").is_file():
         raise TrainingError(f"{file} holds no model.keras; python -m training.train writes it")
     if not arguments.data.is_dir():
         raise TrainingError(f"{arguments.data} is not a folder; it should hold photos")
     outputs.check_folder(out)
+    if arguments.int8:
+        from training.tasks import integers
+
+        told = integers.export(out, arguments.data, named_sets(arguments.sets))
+        print(json.dumps({name: told[name] for name in ("network", "version", "int8")}, indent=1))
+        return
 
     load_keras()
     # These import Keras, which takes seconds: only now, when nothing is wrong with the arguments.

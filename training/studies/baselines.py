@@ -15,7 +15,7 @@ from training import outputs
 from training.backend import load_keras
 from training.data.dataset import photos
 from training.errors import Parser, run
-from training.evaluate import named_sets
+from training.measuring.sets import named_sets
 
 
 def main() -> None:

@@ -1,0 +1,67 @@
+"""When a twin's answers are near enough to those of its network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.inference.networks.contract import Int8, load
+from training.errors import TrainingError
+from training.integers import compare
+from training.integers.compare import Agreement
+
+
+@pytest.fixture(scope="module")
+def contract(model_dir):
+    """Its band is 0.3 to 0.7."""
+    return replace(load(model_dir / "tutorial"), int8=Int8(margin=0.5))
+
+
+def two(*cats: float) -> np.ndarray:
+    return np.array([[cat, 1 - cat] for cat in cats])
+
+
+GOOD = Agreement(
+    1000, right_float=900, right=900, changed=1, handed_over=20, right_alone=899, changed_alone=4, opposite_alone=1
+)
+
+
+def test_as_many_answers_and_one_verdict_in_a_thousand_are_near_enough():
+    compare.check({"one": GOOD})
+
+
+def test_a_set_that_loses_an_answer_is_refused_though_another_wins_one():
+    with pytest.raises(TrainingError, match=r"lose answers of lost \(899 right, 900 in float\)"):
+        compare.check({"lost": replace(GOOD, right=899), "won": replace(GOOD, right=901)})
+
+
+@pytest.mark.parametrize("changed", [{"changed": 2}, {"opposite_alone": 2}])
+def test_two_verdicts_in_a_thousand_are_refused(changed):
+    with pytest.raises(TrainingError, match="change 2 verdicts"):
+        compare.check({"one": replace(GOOD, **changed)})
+
+
+def test_of_few_photos_one_verdict_may_change():
+    compare.check({"one": replace(GOOD, photos=50, right=40, right_float=40)})
+
+
+def test_answers_are_compared_with_and_without_handing_over(contract):
+    network = two(0.99, 0.69, 0.02, 0.6)
+    twin = two(0.98, 0.71, 0.97, 0.4)
+    assert compare.agreement(contract, network, twin, np.array([0, 1, 1, 0])) == Agreement(
+        photos=4, right_float=3, right=2, changed=1, handed_over=2, right_alone=1, changed_alone=2, opposite_alone=1
+    )
+
+
+def test_a_margin_is_six_deviations_of_undecided_photos():
+    random = np.random.default_rng(0)
+    odds = random.uniform(-4, 4, 2000)
+    noisy = odds + random.normal(0, 0.1, 2000)
+    certain, wrong = np.full(500, 12.0), np.full(500, 9.0)
+    network, twin = (two(*1 / (1 + np.exp(-values))) for values in (np.append(odds, certain), np.append(noisy, wrong)))
+    assert compare.margin(network, twin) == pytest.approx(0.6, abs=0.03)
+
+
+def test_a_margin_is_never_nothing(contract):
+    network = two(*[0.9] * 30)
+    assert compare.margin(network, network) == compare.LEAST_MARGIN

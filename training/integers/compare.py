@@ -1,0 +1,132 @@
+"""What a network and its twin answered to photos comes in; how far they agree goes out, and whether that is near enough."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from app.inference.networks.contract import Contract
+from training.errors import TrainingError
+
+MOST_CHANGED = 0.001
+"""The share of photos for which both may give different verdicts."""
+
+UNDECIDED = 6.0
+"""Log odds of the likeliest class beyond which a photo tells nothing about a margin: its probability is 0.998."""
+
+DEVIATIONS = 6
+"""A margin is so many standard deviations of the difference of the log odds. One photo in a hundred deviates by more than
+three."""
+
+LEAST_MARGIN = 0.3
+FEW = 20
+"""Among fewer undecided photos, all of them are looked at."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the twin answered a set of photos. `right` are the labels that were right, `right_float` those of the network,
+    `changed` the verdicts that differ. Names that end in `alone` count the twin's own answers; the others, as everywhere,
+    those of the network where the twin hands over. `handed_over` counts those.
+    """
+
+    photos: int
+    right_float: int
+    right: int
+    changed: int
+    handed_over: int
+    right_alone: int
+    changed_alone: int
+    opposite_alone: int
+    """Verdicts that name two different classes; the other changes are from or to `unsure`."""
+
+
+def log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """Of each class, (n, classes) float64, from probabilities."""
+    bounded = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.asarray(np.log(bounded) - np.log1p(-bounded))
+
+
+def margin(network: np.ndarray, twin: np.ndarray) -> float:
+    """How near a twin's log odds may come to a limit of a verdict before the network is asked; from the answers of both to
+    the same photos, (n, classes). Two decimals.
+    """
+    true, own = log_odds(network), log_odds(twin)
+    undecided = np.abs(true) < UNDECIDED
+    if undecided.sum() < FEW:
+        undecided[:] = True
+    return round(max(LEAST_MARGIN, DEVIATIONS * float((own - true)[undecided].std())), 2)
+
+
+def agreement(contract: Contract, network: np.ndarray, twin: np.ndarray, labels: np.ndarray) -> Agreement:
+    """Compare the answers to a set, (n, classes) each, of photos with these labels, (n,), indices of classes. The contract
+    has the margin.
+    """
+    settled = np.array([contract.settled(_named(contract, row)) for row in twin])
+    together = np.where(settled[:, None], twin, network)
+    verdicts, own = _verdicts(contract, network), _verdicts(contract, twin)
+    either = (verdicts == "unsure") | (own == "unsure")
+    return Agreement(
+        photos=len(labels),
+        right_float=_right(network, labels),
+        right=_right(together, labels),
+        changed=int((_verdicts(contract, together) != verdicts).sum()),
+        handed_over=int((~settled).sum()),
+        right_alone=_right(twin, labels),
+        changed_alone=int((own != verdicts).sum()),
+        opposite_alone=int(((own != verdicts) & ~either).sum()),
+    )
+
+
+def check(sets: Mapping[str, Agreement]) -> None:
+    """Raise TrainingError if the twin loses an answer of a set against the network, or changes too many verdicts."""
+    lost = [
+        f"{name} ({one.right} right, {one.right_float} in float)"
+        for name, one in sets.items()
+        if one.right < one.right_float
+    ]
+    if lost:
+        raise TrainingError(f"integers lose answers of {', '.join(lost)}; nothing was written")
+    photos = sum(one.photos for one in sets.values())
+    for what, count in (
+        ("verdicts", sum(one.changed for one in sets.values())),
+        ("verdicts of the twin alone to the opposite", sum(one.opposite_alone for one in sets.values())),
+    ):
+        if count > max(1, MOST_CHANGED * photos):
+            raise TrainingError(
+                f"integers change {count} {what} of {photos}, more than {MOST_CHANGED:.1%}; nothing was written"
+            )
+
+
+def plain(sets: Mapping[str, Agreement]) -> dict[str, Any]:
+    """As a contract has them."""
+    return {name: asdict(one) for name, one in sets.items()}
+
+
+def table(known: Mapping[str, Any]) -> str:
+    """What a contract says of its network's twin, as a Markdown table."""
+    lines = [
+        "| set | photos | right, in float | right | verdicts differ | left to it | alone: right | differ | opposite |",
+        "|---" * 9 + "|",
+    ]
+    sets = {name: Agreement(**one) for name, one in known["sets"].items()}
+    counts = [list(asdict(one).values()) for one in sets.values()]
+    total = Agreement(*(sum(column) for column in zip(*counts, strict=True)))
+    for name, one in (sets | {"all": total}).items():
+        shown = [one.photos, one.right_float, one.right, one.changed, one.handed_over]
+        shown += [one.right_alone, one.changed_alone, one.opposite_alone]
+        lines.append(f"| {name} | " + " | ".join(f"{count:,}" for count in shown) + " |")
+    return "\n".join(lines)
+
+
+def _right(probabilities: np.ndarray, labels: np.ndarray) -> int:
+    return int((probabilities.argmax(axis=1) == labels).sum())
+
+
+def _verdicts(contract: Contract, probabilities: np.ndarray) -> np.ndarray:
+    return np.array([contract.verdict(_named(contract, row)) for row in probabilities])
+
+
+def _named(contract: Contract, row: np.ndarray) -> dict[str, float]:
+    return dict(zip(contract.classes, map(float, row), strict=True))
