@@ -15,7 +15,7 @@ from app.corrections.keeper import Keeper
 from app.errors import NetworkError, NotFound, Overloaded, StoreUnavailable
 from app.inference import decode
 from app.inference.networks import versions
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.networks.load import load_all
 from app.inference.networks.runtime import release_memory
 from app.middleware.api_keys import ApiKeys
@@ -110,11 +110,12 @@ class Service:
 
     def _loaded(self) -> "tuple[Loaded, Records]":
         before = {network.contract.folder: network for network in _every(self.versions)}
-        catalogue = load_all(self.settings.networks, self.settings.engine, self.settings.pins, loaded=before)
+        settings = self.settings
+        catalogue = load_all(settings.networks, settings.engine, settings.pins, loaded=before, precision=settings.precision)
         for name in self.networks:  # a reload
-            if name not in catalogue.networks and (self.settings.model_dir / name).is_dir():
-                raise NetworkError(f"{self.settings.model_dir / name} has lost its contract.json")
-        versions.check_default(self.settings.network, list(catalogue.networks))
+            if name not in catalogue.networks and (settings.model_dir / name).is_dir():
+                raise NetworkError(f"{settings.model_dir / name} has lost its contract.json")
+        versions.check_default(settings.network, list(catalogue.networks))
         records = {}
         for network in _every(catalogue.networks):
             folder = network.contract.folder

@@ -41,6 +41,12 @@ class Settings:
     engine: str = _setting(
         "onnx", "engine that runs the networks: onnx, or keras (needs TensorFlow)", choices=("onnx", "keras")
     )
+    precision: str = _setting(
+        "auto",
+        "what answers where nobody looks inside: float32, int8 (the network's twin in 8-bit integers, where it has one), "
+        "or auto: int8 where the CPU makes that worth it",
+        choices=("auto", "float32", "int8"),
+    )
     network: str = _setting("", "default network of requests that name none; empty: cat, else tutorial, else the first")
     versions: tuple[str, ...] = _setting(
         (), "comma-separated version pins such as cat=1.0.0; other networks serve their newest version", pairs=True

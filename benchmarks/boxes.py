@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from app.inference.decode import decode
-from app.inference.networks import engines
+from app.inference.networks import runtime
 from app.inference.tensor import to_pixels
 from training.errors import TrainingError
 
@@ -68,7 +68,7 @@ def detector(model: bytes, name: str, side: int | None) -> Model:
     Raises TrainingError for a model that does not run, or whose input or output is none of those that are known.
     """
     try:
-        session = engines.session(model)
+        session = runtime.session(model)
         given = session.get_inputs()[0]
         fixed = [one for one in given.shape[2:] if isinstance(one, int)]
         side = side or (fixed[0] if fixed else SIDE)

@@ -25,7 +25,7 @@ import numpy as np
 from app.capacity import cores
 from app.inference.decode import MAX_PIXELS, decode
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.onnx.other_classes import LAST
 from app.inference.tensor import to_tensor
 from app.learn import memory

@@ -28,7 +28,7 @@ from PIL import Image, features
 
 from app.inference.decode import OVERSAMPLING, decode
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_pixels
 from benchmarks import photos
 

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from app.errors import CatscopeError
 from app.inference.decode import decode
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from benchmarks.boxes import Model, detector, onnx_detector
 from training.config import CLASSES

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quantize import HEAD, Recipe, blocks, careful, observe
+from training.integers.observe import observe
+from training.integers.twin import recipe, twin
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "model" / "cat"
-FLOAT_BLOCKS = 4
-"""Blocks of `careful` left in float, chosen on training photos that were held out: see benchmarks/precision.py."""
+HEAD = ("evidence", "likeness", "doubt", "rivals", "rivals_scores", "pooled", "scores", "probabilities")
+"""One score a position and what follows: left in float by every recipe."""
 
 Run = Callable[[np.ndarray], float]
 """(1, height, width, 3) float32, 0..255 -> the probability of a cat."""
@@ -43,7 +44,6 @@ CANDIDATES = {
     "onnxruntime_int8": Candidate("ONNX Runtime", "int8, usual recipe", "usual.onnx"),
     "onnxruntime_int7": Candidate("ONNX Runtime", "int8, weights of 7 bits", "halved.onnx"),
     "onnxruntime_careful": Candidate("ONNX Runtime", "int8, careful", "careful.onnx"),
-    "onnxruntime_careful_served": Candidate("ONNX Runtime", "int8, careful, stages as outputs", "careful_served.onnx", True),
     "openvino_fp32": Candidate("OpenVINO", "fp32", "fp32.onnx", hint="f32"),
     "openvino_bf16": Candidate("OpenVINO", "bfloat16 asked for", "fp32.onnx", hint="bf16"),
     "openvino_int8": Candidate("OpenVINO", "int8, NNCF", "nncf.xml", hint="f32"),
@@ -74,7 +74,8 @@ def onnxruntime(model: bytes, threads: int, **entries: str) -> Run:
     for key, value in entries.items():
         options.add_session_config_entry(key.replace("_", "."), value)
     session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda tensor: float(session.run(["probabilities"], {"image": tensor})[0][0, 0])
+    kind = np.uint8 if session.get_inputs()[0].type == "tensor(uint8)" else np.float32
+    return lambda tensor: float(session.run(["probabilities"], {"image": tensor.astype(kind)})[0][0, 0])
 
 
 def openvino(path: Path, threads: int, hint: str) -> tuple[Run, str]:
@@ -88,9 +89,10 @@ def openvino(path: Path, threads: int, hint: str) -> tuple[Run, str]:
     # Pinned, two processes that each run on one thread would share the first core.
     compiled = core.compile_model(model, "CPU", settings | {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False})
     request = compiled.create_infer_request()
+    kind = np.uint8 if compiled.input(0).get_element_type().get_type_name() == "u8" else np.float32
 
     def run(tensor: np.ndarray) -> float:
-        request.infer([tensor])
+        request.infer([tensor.astype(kind)])
         return float(request.get_output_tensor(0).data[0, 0])
 
     return run, compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -134,11 +136,10 @@ def prepare(folder: Path, photos: np.ndarray) -> None:
     for name, halved in (("usual.onnx", False), ("halved.onnx", True)):
         if missing(name):
             onnx.save(bare(usual(source, photos, halved)), folder / name)
-    if missing("careful_served.onnx", "careful.onnx"):
+    if missing("careful.onnx"):
         model = onnx.load(source)
-        made = careful(model, observe(model, photos), Recipe(blocks(model, FLOAT_BLOCKS)))
-        onnx.save(made, folder / "careful_served.onnx")
-        onnx.save(bare(made), folder / "careful.onnx")
+        seen = observe(model, photos)
+        onnx.save(twin(model, seen, recipe(model, seen)), folder / "careful.onnx")
     if missing("nncf.xml"):
         _nncf(folder / "fp32.onnx", photos, folder / "nncf.xml")
     if missing("fp32.tflite", "int8.tflite", "head.npz"):

@@ -28,7 +28,7 @@ import skimage.data
 from PIL import Image
 
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.runtime import import_onnxruntime
 from app.inference.predict import PredictOptions, predict
 

@@ -122,7 +122,7 @@ _work: Callable[[bytes], object]
 
 def _load() -> None:
     from app.inference.networks.contract import load
-    from app.inference.networks.engines import OnnxNetwork
+    from app.inference.networks.engines.onnx_engine import OnnxNetwork
     from app.inference.predict import read
 
     global _work

@@ -1,4 +1,4 @@
-"""What each step towards integers costs in accuracy and brings in time: the choice of `quantize.careful`'s recipe.
+"""What each step towards integers costs in accuracy and brings in time: the choice of `training.integers.twin`'s recipe.
 
     .peers/runtimes/bin/python -m benchmarks.precision --out benchmarks/precision.json
 
@@ -19,8 +19,10 @@ import numpy as np
 import onnx
 
 from benchmarks import engines
-from benchmarks.quantize import BEGINNING, HEAD, Recipe, blocks, careful, layers, observe
 from benchmarks.runtimes import arguments, held_out, machine, trained
+from training.integers.layers import layers
+from training.integers.observe import observe
+from training.integers.twin import Recipe, recipe, twin
 
 ROUNDS = 25
 PHOTOS = 1000
@@ -41,6 +43,7 @@ def main() -> None:
     model = onnx.load(source)
     seen = observe(model, photos)
     usual, halved = engines.usual(source, photos), engines.usual(source, photos, halved=True)
+    found = list(layers(model))
     plain = Recipe(paired=False, corrected=False, fitted=False)
     paired = Recipe(corrected=False, fitted=False)
     trials = {
@@ -48,14 +51,15 @@ def main() -> None:
         "usual recipe": (usual, {}),
         "usual recipe, session.x64quantprecision=1": (usual, EXACT),
         "usual recipe, weights of 7 bits": (halved, {}),
-        "usual recipe, stem in float": (careful(model, seen, plain), {}),
-        "and pairs that fit": (careful(model, seen, paired), {}),
-        "and biases corrected": (careful(model, seen, Recipe(fitted=False)), {}),
-        "and ranges fitted": (careful(model, seen, Recipe()), {}),
+        "our graph, that recipe": (twin(model, seen, plain), {}),
+        "and pairs that fit": (twin(model, seen, paired), {}),
+        "and biases corrected": (twin(model, seen, Recipe(fitted=False)), {}),
+        "and ranges fitted": (twin(model, seen, Recipe()), {}),
+        "and the first convolutions in float: as served": (twin(model, seen, recipe(model, seen)), {}),
     }
-    for count in range(1, 6):
-        recipe = Recipe(blocks(model, count))
-        trials[f"and the first {count} block{'s' * (count > 1)} in float"] = (careful(model, seen, recipe), {})
+    for count in (1, 2, 6, 9, 12):
+        first = Recipe(floats=frozenset(found[:count]))
+        trials[f"and the first {count} layer{'s' * (count > 1)} in float"] = (twin(model, seen, first), {})
     files = {name: (engines.bare(made).SerializeToString(), entries) for name, (made, entries) in trials.items()}  # type: ignore[attr-defined]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         odds = {name: log_odds(pool, file, held_out_photos) for name, file in files.items()}
@@ -103,8 +107,8 @@ def one_at_a_time(pool: ProcessPoolExecutor, seen: dict, held_out_photos: np.nda
     names, near = list(layers(model)), np.flatnonzero(np.abs(true) < UNDECIDED - 1)[:SINGLE_PHOTOS]
     values = {}
     for name in names:
-        if name not in (*HEAD, *BEGINNING):
-            made = engines.bare(careful(model, seen, Recipe(frozenset(names) - {name})))
+        if name not in engines.HEAD:
+            made = engines.bare(twin(model, seen, Recipe(frozenset(names) - {name})))
             file = (made.SerializeToString(), {})  # type: ignore[attr-defined]
             values[name] = round(float((log_odds(pool, file, held_out_photos[near]) - true[near]).std()), 4)
     return dict(sorted(values.items(), key=lambda one: -one[1]))

@@ -31,7 +31,7 @@ PAGES = (
 NETWORKS = ("cat", "tutorial", "dense")
 BENCHMARKS = (
     *("load", "start", "memory", "page", "classify", "audit", "hostile", "steps", "runtimes", "precision", "decoders"),
-    *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach", "teach_load", "corrections"),
+    *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach", "teach_load", "corrections", "int8"),
 )
 
 
@@ -80,6 +80,13 @@ def held_out() -> str:
     return "\n".join(["| source | class | photos | answered right |", "|---|---|---|---|", *rows])
 
 
+def twin() -> str:
+    """How the twin of `cat` in integers answers beside the network."""
+    known = json.loads((ROOT / "model" / "cat" / "contract.json").read_text())["int8"]
+    table: str = import_module("training.integers.compare").table(known)
+    return table
+
+
 def settings() -> str:
     """Every setting of the service."""
     rows = [f"| `{name}` | {f'`{default}`' if default else 'none'} | {text} |" for name, default, text in Settings.table()]
@@ -100,6 +107,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers-in-short": benchmark("peers", "short", "peers.table"),
     "accuracy": accuracy,
     "held-out": held_out,
+    "twin": twin,
     "settings": settings,
     "reliability": reliability,
 }

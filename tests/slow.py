@@ -6,6 +6,7 @@ SLOW = {
     "tests/benchmarks/test_clients.py::test_the_benchmark_of_memory": "the benchmark of memory runs and measures",
     "tests/docs/test_commands.py::test_a_command_of_the_documentation": "the commands of README and docs/, training among them",
     "tests/model/test_shipped_networks.py::test_the_claimed_accuracy_is_measured_again": "the accuracy of the model card, photo by photo",
+    "tests/model/test_twin.py::test_the_claimed_agreement": "the agreement of the twin in integers, photo by photo",
     "tests/security/test_openapi.py::test_every_answer": "every answer fits the OpenAPI document, with or without sense in the request",
     "tests/security/test_openapi.py::test_what_the_document_says": "an API key is asked for wherever the document says so",
     "tests/test_examples.py::test_feature_maps": "examples/feature_maps.py draws what the service answers",

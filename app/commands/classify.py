@@ -26,7 +26,7 @@ from app.commands.results import Row
 from app.errors import RequestError
 from app.inference.networks import versions
 from app.inference.networks.contract import Contract
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.networks.load import load_all
 from app.inference.predict import PredictOptions, predict
 from app.settings import Settings
@@ -121,7 +121,7 @@ def network_of(arguments: argparse.Namespace, settings: Settings) -> Network:
     """The network that --network and --network-version name, or the settings. Raises NetworkError."""
     wanted = arguments.network or settings.network
     name: str = wanted or versions.default("", versions.names(settings.networks))
-    networks = load_all(settings.networks, settings.engine, settings.pins, name)
+    networks = load_all(settings.networks, settings.engine, settings.pins, name, precision=settings.precision)
     for refused in networks.refused:
         streams.say(f"warning: {refused}")
     return networks.select(name, arguments.network_version)

@@ -1,7 +1,7 @@
 """The answers for photos come in, one at a time; a table, CSV or JSON Lines go out. Also reads back earlier results.
 
 CSV and JSON contain the same data: the path, the verdict, the likeliest label, each class's probability, the photo's size,
-format and SHA-256, the network and its version, and the error if there is no answer.
+format and SHA-256, the network, its version and what it computed with, and the error if there is no answer.
 """
 
 import base64
@@ -62,7 +62,7 @@ class Csv:
         self.columns = [
             *("path", "verdict", "label"),
             *(f"probability_{name}" for name in contract.classes),
-            *("width", "height", "format", "sha256", "network", "version", "error"),
+            *("width", "height", "format", "sha256", "network", "version", "precision", "error"),
         ]
         self.header = _csv_line(self.columns)
 
@@ -70,10 +70,12 @@ class Csv:
         """See Format.line."""
         answer, version = row.answer, [self._contract.network, self._contract.version]
         if answer is None:
-            return _csv_line([row.path, *[""] * (len(self.columns) - 4), *version, row.error])
+            return _csv_line([row.path, *[""] * (len(self.columns) - 5), *version, "", row.error])
         photo = answer.photo
         verdict = [answer.verdict, answer.label, *answer.probabilities.values()]
-        return _csv_line([row.path, *verdict, photo.width, photo.height, photo.format, photo.sha256, *version, ""])
+        return _csv_line(
+            [row.path, *verdict, photo.width, photo.height, photo.format, photo.sha256, *version, answer.precision, ""]
+        )
 
     def read(self, lines: Iterable[str]) -> "Iterator[EarlierRow | None]":
         """Parse the lines after the header; None for an incomplete row."""
@@ -97,11 +99,13 @@ class Json:
     def line(self, row: Row) -> str:
         """See Format.line."""
         plain: dict[str, Any] = _json_path(row.path)
+        model = dict(self._model)
         if answer := row.answer:
             photo = answer.photo
             plain |= {"verdict": answer.verdict, "label": answer.label, "probabilities": answer.probabilities}
             plain["image"] = {"width": photo.width, "height": photo.height, "format": photo.format, "sha256": photo.sha256}
-        return json.dumps(plain | {"model": self._model, "error": row.error or None}) + "\n"
+            model["precision"] = answer.precision
+        return json.dumps(plain | {"model": model, "error": row.error or None}) + "\n"
 
     def read(self, lines: Iterable[str]) -> "Iterator[EarlierRow | None]":
         """Parse the lines; None for an incomplete row."""

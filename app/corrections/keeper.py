@@ -13,7 +13,7 @@ from app.capacity import Workers
 from app.corrections.records import CORRECTED, UNSURE, Correction, new_id
 from app.corrections.store import Store, open_store
 from app.errors import NotFound, RequestError
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.predict import Answer
 from app.settings import Settings
 

@@ -22,7 +22,7 @@ from PIL import Image
 from app.inference.drawing import colours, png
 from app.inference.networks.activations import derivative
 from app.inference.networks.contract import Contract, Stage
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 
 CATS = ("cat", "not_cat")
 """The classes of the networks that look for cats."""

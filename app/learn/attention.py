@@ -11,7 +11,7 @@ A network that was taught takes the mean: it attends to all positions alike, and
 
 import numpy as np
 
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.networks.onnx.other_classes import LAST
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from app.inference.decode import decode
 from app.inference.networks.contract import Contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.learn import version
 from app.learn.promotion import CORRECTIONS, Comparison, compare

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.corrections.records import Correction
 from app.errors import RequestError
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.learn.attention import attended
 from app.teach.alike import alike
 from app.teach.photos import Skipped, in_order, views

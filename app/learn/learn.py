@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.corrections.records import Correction
 from app.errors import InvalidRequest
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.learn import remembering, reteaching, version
 from app.learn.alone import alone
 from app.learn.candidate import Candidate, write

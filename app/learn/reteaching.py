@@ -9,7 +9,7 @@ import numpy as np
 
 from app.errors import NetworkError
 from app.inference.networks.contract import Contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.learn.candidate import Candidate, Shown, compared, raw
 from app.learn.corrected import Look
 from app.learn.promotion import compare

@@ -11,7 +11,7 @@ from app import problems
 from app.errors import RequestError
 from app.inference.predict import PredictOptions, chosen_stages
 from app.routes.options import OptionsRoute
-from app.routes.parameters import Channels, Chosen, FeatureMaps, ServiceNeeded, StageNames, answered
+from app.routes.parameters import Channels, Chosen, FeatureMaps, Precision, ServiceNeeded, StageNames, answered
 from app.schemas import form, prediction
 
 router = APIRouter(tags=["photos"], route_class=OptionsRoute)
@@ -36,11 +36,12 @@ async def post_batch(
     stages: StageNames = [],  # noqa: B006  see post_predict
     channels: Channels = 4,
     heatmap: Annotated[bool, Query(description="Also say where in each photo the evidence for a cat lies")] = False,
+    precision: Precision = "auto",
 ) -> Response:
     """Answers up to 32 photos in the order in which they were sent, each as /predict would, or with its problem: one
     bad photo never fails its neighbours. A batch occupies as many queue slots as the service has threads.
     """
-    options = PredictOptions(feature_maps, tuple(stages), channels, heatmap)
+    options = PredictOptions(feature_maps, tuple(stages), channels, heatmap, precision=precision)
     chosen_stages(chosen, options.stages)
     photos = await form.files(request, "files", MAX_PHOTOS)
     at_once = asyncio.Semaphore(service.workers.threads)

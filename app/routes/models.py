@@ -11,7 +11,7 @@ from app.errors import InvalidRequest, NotFound
 from app.inference.drawing import kernels
 from app.inference.explain import receptive_field
 from app.inference.networks.contract import Stage
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.routes.options import OptionsRoute
 from app.routes.parameters import Epoch, NetworkPath, ServiceNeeded, VersionName, as_it_was
 from app.schemas import networks

@@ -7,11 +7,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app import __version__, problems
-from app.inference.networks.engines import Network
+from app.inference.networks.engines import integers
+from app.inference.networks.engines.network import Network
 from app.inference.predict import read, run_photos
 from app.routes.options import OptionsRoute
-from app.routes.parameters import NetworkPath, ServiceNeeded
+from app.routes.parameters import NetworkPath, Precision, ServiceNeeded
 from app.schemas import form, tensors
+from app.schemas.shared import PRECISION
 from app.service import Service
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"], route_class=OptionsRoute)
@@ -101,13 +103,16 @@ INFER = problems.responses(401, 404, 413, 415, 422, 429, 503, 504)
     responses=INFER,
     openapi_extra=tensors.REQUEST_BODY | VERSION,
 )
-async def infer(service: ServiceNeeded, request: Request, network: NetworkPath) -> Response:
+async def infer(service: ServiceNeeded, request: Request, network: NetworkPath, precision: Precision = "auto") -> Response:
     """Takes `image`, FP32 [n, height, width, 3], RGB from 0 to 255 at the network's own size, or `photo`, BYTES [n], each a
     photo's file (in base64 where it stands in the JSON), and returns the outputs
     requested by name, or all: `probabilities` (cat, not_cat) and every stage. Values are in the JSON or, with the binary
-    tensor data extension, after it.
+    tensor data extension, after it. Where `probabilities` alone are requested, integers may answer; the header
+    `X-Catscope-Precision` says so.
     """
     chosen = _network(service, network, request)
+    if precision == "int8":
+        integers.check(chosen)
     body = await form.whole(request.receive)
     header_length = request.headers.get(tensors.HEADER_LENGTH)
 
@@ -116,11 +121,11 @@ async def infer(service: ServiceNeeded, request: Request, network: NetworkPath) 
         photos = requested.photos
         if isinstance(photos, list):
             photos = np.concatenate([read(photo, chosen, service.settings.max_pixels)[1] for photo in photos])
-        outputs = run_photos(chosen, photos, tuple(requested.outputs))
+        outputs, used = run_photos(chosen, photos, tuple(requested.outputs), precision)
         answer, json_length = tensors.write(network, chosen.contract.version, requested, outputs)
         if json_length is None:
-            return Response(answer, media_type="application/json")
-        headers = {tensors.HEADER_LENGTH: str(json_length)}
+            return Response(answer, headers={PRECISION: used}, media_type="application/json")
+        headers = {tensors.HEADER_LENGTH: str(json_length), PRECISION: used}
         return Response(answer, headers=headers, media_type="application/octet-stream")
 
     return await service.workers.run(work)

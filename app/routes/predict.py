@@ -27,6 +27,7 @@ from app.routes.parameters import (
     Chosen,
     EditsOption,
     FeatureMaps,
+    Precision,
     ServiceNeeded,
     StageNames,
     answered,
@@ -67,6 +68,7 @@ async def post_predict(
     with_input: Annotated[
         bool, Query(alias="input", description="Also return what the network saw, as a small file that stands for the photo")
     ] = False,
+    precision: Precision = "auto",
     edits: EditsOption = None,
 ) -> Response:
     """Answers the probability of a cat, a verdict, and what every stage of the network computed on the way.
@@ -74,7 +76,7 @@ async def post_predict(
     The verdict is `unsure` where the probability lies in the band that the network's contract names.
     """
     with_heatmap = heatmap or heatmap_class is not None
-    options = PredictOptions(feature_maps, tuple(stages), channels, with_heatmap, with_input, heatmap_class)
+    options = PredictOptions(feature_maps, tuple(stages), channels, with_heatmap, with_input, heatmap_class, precision)
     check_class(chosen, heatmap_class)
     chosen_stages(chosen, options.stages)
     data, by = await form.file(request), source(request)

@@ -16,7 +16,7 @@ from app.inference.explain.effects import Effects
 from app.inference.explain.explain import ExplainedStage
 from app.inference.explain.receptive_field import Box
 from app.inference.explain.step import Moved, Step
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.schemas.shared import EditsAnswer, ImageAnswer, ModelAnswer, data_uri, edits_answer, image_answer, model_answer
 
 Cells = list[list[list[float]]]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.inference.decode import Photo
 from app.inference.explain.compare import GuiseResult
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.predict import likeliest
 from app.schemas.shared import ImageAnswer, data_uri, image_answer
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.schemas.shared import model_answer
 
 
@@ -63,6 +63,12 @@ class NetworkAnswer(BaseModel):
         description="The last epoch of its training for which `epoch` may ask; null if it was kept after none"
     )
     photos: int = Field(description="How many photos all sets have together, 0 if none was measured")
+    precisions: dict[str, str] = Field(
+        description="What can answer for it, with the SHA-256 of the file: float32 and, if it has a twin in integers, int8"
+    )
+    precision: Literal["float32", "int8"] = Field(
+        description="What answers where nothing inside the network is asked for, and no `precision` is named"
+    )
     taught: bool = Field(description="Whether it was taught here, with POST /teach; such a network can be deleted")
 
 
@@ -169,7 +175,10 @@ def network_answer(network: Network, versions: list[str], metrics: dict[str, Any
     contract = network.contract
     sets = (metrics or {}).get("sets", {})
     pooled = sets.get("pooled", {})
+    twin = network.integers
     return model_answer(network) | {
+        "precisions": {"float32": network.sha256} | ({} if twin is None else {"int8": twin.sha256}),
+        "precision": "int8" if twin is not None and twin.preferred else "float32",
         "versions": versions,
         "classes": contract.classes,
         "parameters": contract.parameters,

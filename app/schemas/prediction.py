@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from app.inference.feature_maps import FeatureMap
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.predict import Answer
 from app.schemas.shared import (
     EditsAnswer,
@@ -101,7 +101,13 @@ EXAMPLE = {
     "heatmap_class": "cat",
     "input": "data:image/webp;base64,UklGRgAA...",
     "image": {"width": 500, "height": 375, "format": "JPEG", "animated": False, "bytes": 48211, "sha256": "9f2b..."},
-    "model": {"network": "tutorial", "version": "1.0.0", "sha256": "c01a...", "input_shape": [100, 100, 3]},
+    "model": {
+        "network": "tutorial",
+        "version": "1.0.0",
+        "sha256": "c01a...",
+        "precision": "float32",
+        "input_shape": [100, 100, 3],
+    },
     "timings_ms": {"decode": 2.1, "inference": 7.9, "feature_maps": 3.0, "heatmap": 1.2},
 }
 """Shown by Swagger UI as the answer of POST /predict."""
@@ -132,7 +138,7 @@ def prediction(answer: Answer, network: Network) -> dict[str, Any]:
         "heatmap_class": answer.heatmap_class,
         "input": data_uri(answer.input, "webp"),
         "image": image_answer(answer.photo),
-        "model": model_answer(network),
+        "model": model_answer(network, answer.precision, answer.model_sha256),
         **edits_answer(network),
         "timings_ms": answer.milliseconds,
     }

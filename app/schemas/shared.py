@@ -1,14 +1,17 @@
 """What several answers contain: the photo, the network, its edits, problems, pictures as data URIs; and JSON responses."""
 
 import base64
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
 from app.inference.decode import Photo
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
+
+PRECISION = "X-Catscope-Precision"
+"""The header of answers that have no place for it: what the answer was computed with, float32 or int8."""
 
 
 class ImageAnswer(BaseModel):
@@ -27,7 +30,12 @@ class ModelAnswer(BaseModel):
 
     network: str = Field(examples=["tutorial"])
     version: str = Field(examples=["1.0.0"])
-    sha256: str = Field(description="Of the file that was run: model.onnx, or model.keras under CATSCOPE_ENGINE=keras")
+    sha256: str = Field(
+        description="Of the file that was run: model.onnx, int8.onnx, or model.keras under CATSCOPE_ENGINE=keras"
+    )
+    precision: Literal["float32", "int8"] = Field(
+        description="What it computed with; int8 only where nothing inside the network was asked for", examples=["float32"]
+    )
     input_shape: list[int] = Field(description="[height, width, channels]", examples=[[100, 100, 3]])
     edited: bool = Field(False, description="Whether it was changed by `edits` and this is not its own answer")
     epoch: int | None = Field(
@@ -68,12 +76,13 @@ def image_answer(photo: Photo) -> dict[str, Any]:
     }
 
 
-def model_answer(network: Network) -> dict[str, Any]:
-    """A network in the shape of `ModelAnswer`."""
+def model_answer(network: Network, precision: str = "float32", sha256: str = "") -> dict[str, Any]:
+    """A network in the shape of `ModelAnswer`; `sha256` is that of the file that was run, if it was not its own."""
     return {
         "network": network.contract.network,
         "version": network.contract.version,
-        "sha256": network.sha256,
+        "sha256": sha256 or network.sha256,
+        "precision": precision,
         "input_shape": network.contract.input_shape,
         **({"edited": True} if network.changes.count else {}),
         **({} if network.epoch is None else {"epoch": network.epoch}),

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from app.errors import InvalidRequest, NetworkError
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.teach import folder as network_folder
 from app.teach.jobs import CANCELLED, JOB, OPEN, PHOTOS, PUBLISHING, STATUS, read_json, write_json
 from app.teach.photos import File, Seen, Skipped, look

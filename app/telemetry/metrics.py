@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.predict import Answer
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

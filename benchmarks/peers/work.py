@@ -73,7 +73,7 @@ class Ours:
         from app.inference import predict
         from app.inference.decode import MAX_PIXELS
         from app.inference.networks import contract
-        from app.inference.networks.engines import OnnxNetwork
+        from app.inference.networks.engines.onnx_engine import OnnxNetwork
 
         self._network: Any = OnnxNetwork(contract.load(MODEL))
         self._read = lambda data: predict.read(data, self._network, MAX_PIXELS)[1]

@@ -61,6 +61,8 @@ class Plan:
     part_s: float
     """A part is written once it has `part_rows` rows, or `part_s` seconds after the previous one."""
     max_pixels: int
+    precision: str
+    """What may answer, as the setting CATSCOPE_PRECISION has it."""
 
 
 def main() -> None:
@@ -73,7 +75,14 @@ def main() -> None:
         run(
             arguments,
             selected(arguments, settings),
-            Plan(arguments.chunk, arguments.batch, arguments.part_rows, arguments.part_seconds, settings.max_pixels),
+            Plan(
+                arguments.chunk,
+                arguments.batch,
+                arguments.part_rows,
+                arguments.part_seconds,
+                settings.max_pixels,
+                settings.precision,
+            ),
         )
     except (CatscopeError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
@@ -93,7 +102,7 @@ def run(arguments: argparse.Namespace, contract: Contract, plan: Plan) -> None:
     with results.locked():
         done = results.done(contract.network, contract.version, contract.files["model.onnx"])
         connect(arguments.address)
-        shipment = ship(contract)
+        shipment = ship(contract, plan.precision)
         check(shipment)
         writer = Writer(results, plan)
         before = 0

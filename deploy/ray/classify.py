@@ -15,8 +15,9 @@ import ray
 
 from app.errors import RequestError
 from app.inference import decode
-from app.inference.networks.contract import Contract, load
-from app.inference.networks.engines import Network, OnnxNetwork
+from app.inference.networks.contract import INT8_FILE, Contract, load
+from app.inference.networks.engines.network import Network
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
 from deploy.ray.photos import Unread, read_ahead
 
@@ -32,6 +33,7 @@ COLUMNS = pa.schema(
         ("network", pa.string()),
         ("version", pa.string()),
         ("network_sha256", pa.string()),
+        ("precision", pa.string()),  # what computed the answer: float32, or int8, the network's twin in integers
         ("error", pa.string()),  # why there is no answer, or null
     ]
 )
@@ -48,13 +50,15 @@ _loaded: dict[str, Network] = {}  # by SHA-256, for as long as the process lives
 
 @dataclass(frozen=True)
 class Shipment:
-    """A network to distribute to the nodes: its identity, and its files in Ray's object store."""
+    """A network to distribute to the nodes: its identity, its files in Ray's object store, and what may answer."""
 
     name: str
     version: str
     sha256: str
     files: Any
     """ray.ObjectRef of a dict: file names to bytes."""
+    precision: str = "auto"
+    """One of integers.PRECISIONS; each node decides for its own CPU what `auto` is."""
 
     def network(self) -> Network:
         """The network, loaded on first use in this process. Raises NetworkError if that fails."""
@@ -66,16 +70,17 @@ class Shipment:
                 folder.mkdir()
                 for name, data in ray.get(self.files).items():
                     (folder / name).write_bytes(data)
-                _loaded[self.sha256] = OnnxNetwork(load(folder, self.name))
+                _loaded[self.sha256] = OnnxNetwork(load(folder, self.name), self.precision)
             decode.prepare()
         return _loaded[self.sha256]
 
 
-def ship(contract: Contract) -> Shipment:
+def ship(contract: Contract, precision: str = "auto") -> Shipment:
     """Put a network's files into Ray's object store. Raises NetworkError if they do not match its contract."""
-    paths = [contract.verified("model.onnx"), contract.folder / "contract.json"]
+    names = ["model.onnx", *([INT8_FILE] if contract.int8 else [])]
+    paths = [*map(contract.verified, names), contract.folder / "contract.json"]
     files = ray.put({path.name: path.read_bytes() for path in paths})
-    return Shipment(contract.network, contract.version, contract.files["model.onnx"], files)
+    return Shipment(contract.network, contract.version, contract.files["model.onnx"], files, precision)
 
 
 def prepare(shipment: Shipment) -> None:
@@ -117,4 +122,5 @@ def _row(path: str, data: bytes | Unread, network: Network, max_pixels: int) -> 
         "width": photo.width,
         "height": photo.height,
         "sha256": photo.sha256,
+        "precision": answer.precision,
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.learn.candidate import answered
 from app.learn.fit import Change, log_odds
 from app.learn.remembering import changed

@@ -11,7 +11,8 @@ from onnx import numpy_helper
 from app.inference.explain.audit import Audit, audit
 from app.inference.networks.contract import load
 from app.inference.networks.edits import WITH_KERNEL, Edit
-from app.inference.networks.engines import Network, OnnxNetwork
+from app.inference.networks.engines.network import Network
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from tests.model.shipped import MODEL, NETWORKS
 from tests.model.test_every_number import BOUND, layers, units

@@ -11,7 +11,9 @@ from PIL import Image
 from app.inference.explain.audit import Audit, audit
 from app.inference.explain.receptive_field import size_of
 from app.inference.networks.contract import Stage, load
-from app.inference.networks.engines import KerasNetwork, Network, OnnxNetwork
+from app.inference.networks.engines.keras_engine import KerasNetwork
+from app.inference.networks.engines.network import Network
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from tests.model.shipped import MODEL, NETWORKS, PHOTOS
 

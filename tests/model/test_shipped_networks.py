@@ -14,7 +14,8 @@ from PIL import Image
 from app.inference import heatmap
 from app.inference.explain.guises import GUISES
 from app.inference.networks.contract import load
-from app.inference.networks.engines import KerasNetwork, OnnxNetwork
+from app.inference.networks.engines.keras_engine import KerasNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
 from app.inference.tensor import to_tensor
 from tests.model.shipped import MODEL, NETWORKS, PHOTOS

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from app.inference.explain.guises import GUISES
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
 from tests.conftest import encoded
 from training import evaluate as module

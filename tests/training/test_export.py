@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from app.inference.decode import decode
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.onnx import onnx_file
 from app.inference.networks.runtime import import_onnxruntime
 from app.inference.tensor import to_tensor

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.inference.networks.contract import EPOCHS_FILE, load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from tests.training.conftest import RECIPE
 from tests.training.runs import history, learned, outcome, stop_after
 from training.errors import TrainingError

@@ -10,7 +10,8 @@ import pytest
 
 from app.inference.decode import MAX_PIXELS, decode
 from app.inference.networks import contract
-from app.inference.networks.engines import KerasNetwork, OnnxNetwork
+from app.inference.networks.engines.keras_engine import KerasNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.teach.folder import write
 from app.teach.photos import File, look

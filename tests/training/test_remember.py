@@ -9,7 +9,7 @@ import pytest
 
 from app.inference.decode import decode
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.learn import memory
 from app.learn.attention import attended

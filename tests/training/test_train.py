@@ -15,7 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
 from tests.training.conftest import COUNTS, RECIPE, UNEVEN
 from tests.training.runs import FAST, LEARNED, ROOT, history, outcome, same

@@ -2,7 +2,7 @@
 
 It is written layer by layer, so that each node, kernel and bias carries the name of its layer and nothing is added: one
 Keras layer becomes one ONNX node, and only `flatten` needs a second one, because ONNX keeps channels before rows. Stage
-outputs are therefore (n, channels, height, width); `app.inference.networks.engines` turns them without copying.
+outputs are therefore (n, channels, height, width); `app.inference.networks.engines.onnx_engine` turns them without copying.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.errors import CatscopeError
 from app.inference.decode import decode
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from training.data.dataset import photos
 from training.errors import TrainingError

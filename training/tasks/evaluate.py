@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import CatscopeError
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.teach.figures import Figure, share
 from training.config import CLASSES
 from training.errors import TrainingError

@@ -11,7 +11,7 @@ from app.errors import CatscopeError
 from app.inference import heatmap
 from app.inference.decode import decode
 from app.inference.networks.contract import Contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.teach.figures import share
 from training.data.dataset import photos

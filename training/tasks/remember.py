@@ -14,7 +14,7 @@ import numpy as np
 from app.errors import CatscopeError
 from app.inference.decode import decode
 from app.inference.networks.contract import Contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.learn.attention import attended
 from app.learn.memory import FILE, LEARNED, packed

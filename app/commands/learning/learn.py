@@ -13,7 +13,7 @@ from app.corrections.records import CORRECTED
 from app.corrections.store import open_store
 from app.errors import RequestError
 from app.inference.networks import versions
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.load import load_all
 from app.learn.learn import Limits, Outcome, learn
 from app.settings import Settings

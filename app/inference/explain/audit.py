@@ -15,7 +15,7 @@ from app.inference.explain.receptive_field import Box
 from app.inference.explain.resizing import sampled
 from app.inference.networks.activations import activate
 from app.inference.networks.contract import Stage
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 
 Position = tuple[int, int, int]
 """(row, column, channel) of a unit; row and column are 0 in a stage without a picture."""

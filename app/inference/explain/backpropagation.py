@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from app.errors import InvalidRequest
 from app.inference.explain.receptive_field import Window, consumers_first, window
 from app.inference.networks.contract import Contract, Stage
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 
 ACCEPTED = "convolutions, plain or with ReLU, max pooling, ReLU, flatten, dense and probabilities"
 """What is differentiated, in words."""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from app.inference.decode import MAX_PIXELS, OVERSAMPLING, Photo, decode
 from app.inference.explain.guises import GUISES
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.predict import by_class, read
 from app.inference.tensor import to_tensor
 

@@ -14,7 +14,7 @@ from app.errors import InvalidRequest
 from app.inference.decode import MAX_PIXELS, Photo
 from app.inference.drawing.colours import as_picture
 from app.inference.networks.contract import Contract, Stage
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.networks.onnx.onnx_changes import FIRST
 from app.inference.networks.rest import Rest, in_graph
 from app.inference.predict import by_class, likeliest, read

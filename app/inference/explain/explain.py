@@ -12,7 +12,7 @@ from app.inference.drawing.channels import Sheet
 from app.inference.explain.audit import Audit, audit
 from app.inference.explain.receptive_field import shape_of
 from app.inference.networks.contract import Contract, Stage
-from app.inference.networks.engines import Network
+from app.inference.networks.engines.network import Network
 from app.inference.predict import read
 
 INPUT = "image"

@@ -15,7 +15,7 @@ from app.inference.explain.backpropagation import check as check_kinds
 from app.inference.explain.backpropagation import cross_entropy, gradients, needed
 from app.inference.explain.explain import INPUT, check_unit
 from app.inference.networks.contract import Contract, Stage
-from app.inference.networks.engines import ForwardPass, Network
+from app.inference.networks.engines.network import ForwardPass, Network
 from app.inference.predict import by_class, read
 
 COLOURS = 255

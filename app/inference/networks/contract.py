@@ -19,6 +19,13 @@ from app.inference.familiarity import Familiarity
 EPOCHS_FILE = "epochs.npy"
 """The file with a network's weights after each epoch: (epochs + 1, parameters) float16."""
 
+TINY = 1e-30
+NEAR = 0.1
+"""The share of the limit within which a distance from what was taught is too near to it for integers to tell."""
+
+INT8_FILE = "int8.onnx"
+"""The file with a network's twin in 8-bit integers."""
+
 AXES = {
     "shape": "height, width, channels",
     "model.onnx": {"image": "n, height, width, channels", "stages": "n, channels, height, width"},
@@ -81,6 +88,18 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Int8:
+    """What was measured of a network's twin in integers.
+
+    - `margin`: how far its log odds have to be from a limit of a verdict; nearer to one, the network is asked
+    - `times_as_fast`: as the network, on a CPU with VNNI; None where it was exported on another
+    """
+
+    margin: float
+    times_as_fast: float | None = None
+
+
+@dataclass(frozen=True)
 class Contract:
     """What a network promises. `network` is the name under which it is served, the name of its folder.
 
@@ -90,7 +109,8 @@ class Contract:
     stages that consist of several, such as `block3_expand` in `block3`. `files` maps file names to SHA-256 digests.
     `epochs` are those after which the network was kept, from 0, the random start, to the last, and `shipped_epoch` is the
     one that is served, None where none was kept, or where the file was left out to save its space. `familiarity` is what
-    photos that were taught look like, None in networks that were trained.
+    photos that were taught look like, None in networks that were trained. `int8` describes the twin in integers, None where
+    there is none, or where its file was left out.
     """
 
     network: str
@@ -106,6 +126,7 @@ class Contract:
     epochs: tuple[Epoch, ...] = ()
     shipped_epoch: int | None = None
     familiarity: Familiarity | None = None
+    int8: Int8 | None = None
 
     @property
     def last_epoch(self) -> int | None:
@@ -142,6 +163,24 @@ class Contract:
             label = max(probabilities, key=lambda name: probabilities[name])
             decisive = probabilities[label]
         return "unsure" if low < high and low <= decisive <= high else label
+
+    def settled(self, probabilities: Mapping[str, float], distance: float | None = None) -> bool:
+        """Whether an answer of the twin in integers is so far from all limits between verdicts, `int8.margin` in log odds,
+        that the network would give the same verdict.
+        """
+        assert self.int8 is not None
+        margin, (low, high), (first, *others) = self.int8.margin, self.unsure, self.classes
+        if self.familiarity and distance is not None:
+            limit = self.familiarity.limit
+            if abs(distance - limit) <= NEAR * limit:
+                return False
+        if len(others) == 1:
+            low, high = (low, high) if low < high else (0.5, 0.5)
+            return not _log_odds(low) - margin <= _log_odds(probabilities[first]) <= _log_odds(high) + margin
+        second, likeliest = sorted(probabilities.values())[-2:]
+        if low < high and _log_odds(likeliest) <= _log_odds(high) + margin:
+            return False
+        return math.log(max(likeliest, TINY)) - math.log(max(second, TINY)) > margin
 
     def verified(self, name: str) -> Path:
         """The path of one of the network's files, after checking its digest against the contract.
@@ -184,6 +223,7 @@ def load(folder: Path, network: str | None = None) -> Contract:
             epochs=tuple(Epoch(**epoch) for epoch in plain["epochs"]) if kept else (),
             shipped_epoch=plain["shipped_epoch"] if kept else None,
             familiarity=_familiarity(plain),
+            int8=_int8(plain, folder),
             folder=folder,
         )
     except OSError as error:
@@ -208,6 +248,16 @@ def _input_shape(plain: dict[str, Any]) -> tuple[int, int, int]:
         raise ValueError(f"resize {plain['resize']!r} is not supported")
     height, width, channels = plain["shape"]
     return height, width, channels
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(max(probability, TINY)) - math.log(max(1 - probability, TINY))
+
+
+def _int8(plain: dict[str, Any], folder: Path) -> Int8 | None:
+    if INT8_FILE not in plain["files"] or not (folder / INT8_FILE).exists():
+        return None
+    return Int8(plain["int8"]["margin"], plain["int8"]["times_as_fast"])
 
 
 def _familiarity(plain: dict[str, Any]) -> Familiarity | None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from app.inference.networks import versions
-from app.inference.networks.contract import Contract
-from app.inference.networks.engines import KerasNetwork, Network, OnnxNetwork
+from app.inference.networks.contract import INT8_FILE, Contract
+from app.inference.networks.engines.keras_engine import KerasNetwork
+from app.inference.networks.engines.network import Network
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.versions import Catalogue
-
-ENGINES: dict[str, type[OnnxNetwork] | type[KerasNetwork]] = {"onnx": OnnxNetwork, "keras": KerasNetwork}
 
 
 def load_all(
@@ -19,9 +19,11 @@ def load_all(
     pins: Mapping[str, str] | None = None,
     only: str | None = None,
     loaded: Mapping[Path, Network] | None = None,
+    precision: str = "float32",
 ) -> Catalogue[Network]:
     """Load every version of every network below the folders `roots`, or of the network `only`, and run each once. A network
-    that is `loaded` already, by its folder, and whose contract is still the same is taken as it is.
+    that is `loaded` already, by its folder, and whose contract is still the same is taken as it is. `precision` says whether
+    twins in integers may answer, see `integers.PRECISIONS`.
 
     Raises NetworkError when there is no network, or when a network has no usable version; see `versions.catalogue`.
     """
@@ -30,8 +32,10 @@ def load_all(
         before = (loaded or {}).get(contract.folder)
         if before and before.contract == contract:
             contract.verified(f"model.{engine}")
+            if before.integers is not None:
+                contract.verified(INT8_FILE)
             return before
-        network: Network = ENGINES[engine](contract)
+        network: Network = KerasNetwork(contract) if engine == "keras" else OnnxNetwork(contract, precision)
         network.run(np.zeros((1, *contract.input_shape), np.float32))
         return network
 

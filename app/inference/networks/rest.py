@@ -4,7 +4,8 @@ import numpy as np
 
 from app.errors import InvalidRequest
 from app.inference.networks.contract import Contract, Stage
-from app.inference.networks.engines import Network, OnnxNetwork, check_finite
+from app.inference.networks.engines.network import Network, check_finite
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.onnx import onnx_changes
 from app.inference.networks.runtime import passing_session
 

@@ -72,6 +72,7 @@ def test_a_pipe_gets_csv_with_what_the_service_answers(run, folder, client):
         "probability_not_cat": str(response["probabilities"]["not_cat"]),
         "network": "tutorial",
         "version": "0.0.1",
+        "precision": "float32",
         "error": "",
     }
 
@@ -81,7 +82,7 @@ def test_json_is_one_object_per_line_with_the_members_of_predict(run, folder, cl
     response = client.post("/predict?network=tutorial", files={"file": CHELSEA.read_bytes()}).json()
     assert printed[0]["probabilities"] == response["probabilities"]
     assert printed[0]["image"] == {name: response["image"][name] for name in ("width", "height", "format", "sha256")}
-    assert printed[0]["model"] == {"network": "tutorial", "version": "0.0.1"}
+    assert printed[0]["model"] == {"network": "tutorial", "version": "0.0.1", "precision": "float32"}
     assert printed[0]["error"] is None
     assert "accepted formats are JPEG" in printed[1]["error"]
     assert "probabilities" not in printed[1]

@@ -9,7 +9,7 @@ import pytest
 from app.errors import NetworkError
 from app.inference.familiarity import Familiarity, read
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 
 STAGE, CHANNELS = "block5_relu", 192
 

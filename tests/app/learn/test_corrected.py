@@ -7,7 +7,7 @@ import pytest
 
 from app.inference.decode import MAX_PIXELS
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.learn.corrected import FEWEST_HELD_OUT, Look, look, split, usable
 from tests.app.learn.camera import CAT, corrected, photos
 

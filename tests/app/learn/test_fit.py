@@ -5,7 +5,7 @@ import pytest
 
 from app.inference.decode import MAX_PIXELS, decode
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.learn.attention import attended
 from app.learn.candidate import answered

@@ -10,7 +10,7 @@ import pytest
 from app.errors import InvalidRequest, NetworkError
 from app.inference.decode import MAX_PIXELS
 from app.inference.networks import contract, versions
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.learn.candidate import answered
 from app.learn.learn import Limits, learn
 from app.learn.reteaching import taught_before

@@ -7,7 +7,7 @@ import pytest
 
 from app.inference.explain.effects import MAX_CHANNELS, Stopped, effects, most_channels
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from tests.app.explaining import post, refused
 from tests.model.shipped import MODEL
 

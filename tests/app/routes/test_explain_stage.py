@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.inference.drawing.colours import DIVERGING
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from tests.app.explaining import STAGES, picture, planes, post, refused, sample_positions, stage_of, unit
 from tests.conftest import encoded
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from tests.app.explaining import STAGES, planes, post, refused, sample_positions, unit
 from tests.conftest import ready_client, sha256
 

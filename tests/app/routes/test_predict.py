@@ -45,6 +45,7 @@ def test_the_network_is_described_by_its_contract(client, model_dir, cat_photo):
     assert post(client, cat_photo, network="dense").json()["model"] == {
         "network": "dense",
         "version": "0.0.1",
+        "precision": "float32",
         "sha256": contract.files["model.onnx"],
         "input_shape": [100, 100, 3],
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
 from benchmarks import bulk as measured
 from benchmarks import photos

@@ -17,7 +17,8 @@ from PIL import Image
 from app.inference.explain.audit import audit
 from app.inference.heatmap import subject
 from app.inference.networks.contract import load
-from app.inference.networks.engines import KerasNetwork, OnnxNetwork
+from app.inference.networks.engines.keras_engine import KerasNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict, read
 from tests.conftest import CHELSEA, ROOT
 from training import export as module

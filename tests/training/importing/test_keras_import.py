@@ -16,7 +16,7 @@ from app.inference.explain.receptive_field import pixels
 from app.inference.heatmap import possible
 from app.inference.networks.activations import NAMES, activate, derivative
 from app.inference.networks.contract import Contract, load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict, read
 from tests.conftest import CHELSEA, ready_client
 from training import export as module

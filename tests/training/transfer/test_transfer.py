@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
 from tests.training.runs import history
 from training import train as module

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.inference.networks import contract
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.learn.alone import alone
 from app.main import create_app
 from app.settings import Settings

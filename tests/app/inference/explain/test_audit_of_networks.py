@@ -12,7 +12,8 @@ from keras import layers
 
 from app.inference.explain.audit import audit
 from app.inference.networks.contract import Contract, load
-from app.inference.networks.engines import KerasNetwork, OnnxNetwork
+from app.inference.networks.engines.keras_engine import KerasNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.pooling import LogMeanExpPooling2D
 from training.tasks.export import export
 

@@ -14,7 +14,7 @@ from app.errors import InvalidRequest
 from app.inference.explain.backpropagation import check, cross_entropy, gradients, needed, softmax
 from app.inference.explain.receptive_field import window
 from app.inference.networks.contract import Contract, Stage, load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from tests.app.inference.explain.on_paper import Tiny, contract
 from tests.model.shipped import MODEL

@@ -9,7 +9,7 @@ from keras import layers
 
 from app.inference.explain.receptive_field import Box, Window, pixels, receptive_field, shape_of, size_of, window
 from app.inference.networks.contract import Contract, Stage, load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from training.tasks.export import describe
 
 IMAGE = Window((1, 1), (1, 1), (0, 0))

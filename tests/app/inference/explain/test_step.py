@@ -8,7 +8,8 @@ import tensorflow as tf
 from app.errors import InvalidRequest
 from app.inference.explain.step import TRIED, check, take_step
 from app.inference.networks.contract import load
-from app.inference.networks.engines import KerasNetwork, OnnxNetwork
+from app.inference.networks.engines.keras_engine import KerasNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import read
 from tests.model.shipped import MODEL
 

@@ -10,7 +10,8 @@ from app.errors import InvalidRequest
 from app.inference.networks import edits
 from app.inference.networks.contract import load
 from app.inference.networks.edits import Edit
-from app.inference.networks.engines import KerasNetwork, OnnxNetwork
+from app.inference.networks.engines.keras_engine import KerasNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.onnx import onnx_changes
 from app.inference.tensor import to_tensor
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from app.errors import NetworkError
 from app.inference.networks.contract import load
-from app.inference.networks.engines import OnnxNetwork
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.load import load_all
 from app.inference.networks.onnx import onnx_file
 from tests.conftest import ready_client, sha256

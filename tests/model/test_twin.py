@@ -1,0 +1,92 @@
+"""The twin in integers that comes with `cat` answers as its contract says."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.inference.decode import decode
+from app.inference.networks.contract import INT8_FILE, load
+from app.inference.networks.engines import integers
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
+from app.inference.predict import PredictOptions, predict
+from app.inference.tensor import to_pixels
+from tests.conftest import CHELSEA
+from tests.model.shipped import MODEL, PHOTOS
+from tests.model.test_shipped_networks import SHARED
+from training.integers import compare
+from training.integers.compare import Agreement
+
+VALIDATION = ("val-pets", "val-breeds", "val-objects", "val-wild", "val-animals", "val-scenes")
+
+
+@pytest.fixture(scope="module")
+def network() -> OnnxNetwork:
+    made = OnnxNetwork(load(MODEL / "cat"), "auto")
+    made.integers.preferred = True  # whatever this CPU can
+    return made
+
+
+@pytest.fixture(scope="module")
+def described() -> dict:
+    return json.loads((MODEL / "cat" / "contract.json").read_text())["int8"]
+
+
+def test_it_was_compared_on_every_validation_set_and_is_near_enough(described):
+    sets = {name: Agreement(**one) for name, one in described["sets"].items()}
+    assert set(sets) == set(VALIDATION)
+    assert sum(one.photos for one in sets.values()) == 3937
+    compare.check(sets)
+    assert described["times_as_fast"] >= integers.WORTH
+
+
+def test_its_file_is_the_one_that_the_contract_names_and_a_third_of_the_network_s(network):
+    twin, whole = network.contract.verified(INT8_FILE), network.contract.verified("model.onnx")
+    assert twin.stat().st_size < whole.stat().st_size / 3
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_both_give_the_same_verdict_on_real_photos(network, name):
+    path = CHELSEA.parent / name
+    if not path.exists():
+        pytest.skip(f"this scikit-image does not ship {name}")
+    data = path.read_bytes()
+    own, twin = (predict(data, network, PredictOptions("none", precision=one)) for one in ("float32", "int8"))
+    left = predict(data, network, PredictOptions("none"))
+    assert left.verdict == own.verdict
+    assert {own.verdict, twin.verdict} != {"cat", "not_cat"}
+    odds = [compare.log_odds(np.array([one.probabilities["cat"]]))[0] for one in (own, twin)]
+    assert abs(odds[0] - odds[1]) < 2 * network.contract.int8.margin
+
+
+def test_nothing_is_rounded_before_its_first_convolution(network):
+    """Otherwise two photos that differ by one level of one colour might be the same to it."""
+    image = Image.new("RGB", network.contract.input_shape[1::-1], (100, 100, 100))
+    before = network.integers.run(np.asarray(image)[None]).probabilities
+    image.putpixel((191, 191), (101, 100, 100))
+    assert not np.array_equal(network.integers.run(np.asarray(image)[None]).probabilities, before)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the validation photos are not on this machine")
+def test_the_claimed_agreement_is_measured_again(network, described):
+    """On the hardest set, photo by photo."""
+    height, width, _ = network.contract.input_shape
+    rows, labels = [], []
+    with tarfile.open(SHARED / "val-wild-00.tar") as shard:
+        for member in shard:
+            if member.isfile():
+                image = decode(shard.extractfile(member).read(), side=height).image
+                pixels = to_pixels(image, height, width)[None]
+                own = network.run(pixels.astype(np.float32)).probabilities
+                rows.append((own, network.integers.run(pixels).probabilities))
+                labels.append(0 if Path(member.name).parent.name == "cat" else 1)
+    answers = (np.stack(one) for one in zip(*rows, strict=True))
+    measured = compare.agreement(network.contract, *answers, np.array(labels))
+    claimed = Agreement(**described["sets"]["val-wild"])
+    assert measured.photos == claimed.photos
+    assert measured.right >= measured.right_float
+    assert abs(measured.right_alone - claimed.right_alone) <= 2  # another CPU rounds in another way
+    assert measured.opposite_alone == 0
