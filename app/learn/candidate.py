@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from app.inference.decode import decode
-from app.inference.networks.contract import Contract
+from app.inference.networks.contract import INT8_FILE, Contract
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from app.learn import version
@@ -60,7 +60,12 @@ def write(made: Candidate, folder: Path, counts: Mapping[str, int]) -> None:
     metrics["compared"] = [asdict(one) for one in (*made.held_out, made.corrections)]
     history = {**made.history, **number, "corrections": dict(counts)}
     files = {"model.onnx": model, **made.files}
-    version.write(folder, {**made.contract, **number}, files, {"metrics": metrics, "history": history})
+    contract = {**made.contract, **number}
+    known, twin = contract.pop("int8", None), made.network.twin_model()
+    if known and twin:  # what was learned is in its part that is in float, so its integers are as near as they were
+        files[INT8_FILE] = twin
+        contract["int8"] = {name: known[name] for name in ("margin", "times_as_fast")}
+    version.write(folder, contract, files, {"metrics": metrics, "history": history})
 
 
 def raw(contract: Contract) -> dict[str, Any]:

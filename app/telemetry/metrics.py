@@ -26,6 +26,7 @@ _step_seconds = Histogram(
 _bytes = Counter("catscope_bytes", "Bytes of request and response bodies", ["direction"])
 _shed = Counter("catscope_shed", "Requests refused or abandoned to protect the others", ["reason"])
 _verdicts = Counter("catscope_verdicts", "Verdicts given by /predict", ["network", "verdict"])
+_answers = Counter("catscope_answers", "Photos answered, by what computed the answer", ["network", "precision"])
 _probability = Histogram(
     "catscope_probability_cat",
     "Cat probabilities returned by /predict; if the distribution shifts, so have the photos",
@@ -71,6 +72,7 @@ def photo(answer: Answer, network: str, changed: bool = False) -> None:
     """Count one photo's verdict, unless the network was edited or of another epoch, and record the time each step took."""
     for step, milliseconds in answer.milliseconds.items():
         _step_seconds.labels(step).observe(milliseconds / 1000)
+    _answers.labels(network, answer.precision).inc()
     if changed:
         return
     _verdicts.labels(network, answer.verdict).inc()

@@ -18,6 +18,8 @@ from tests.browser.teaching import EACH, SOURCES
 from tests.browser.visitor import CAT, TIMELINE, TUTORIAL, settled, stands_at
 from tests.conftest import ROOT, encoded, sha256
 
+expect.set_options(timeout=20_000)  # a machine may be busy with other tests
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent

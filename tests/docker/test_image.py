@@ -34,7 +34,7 @@ from tests.docker.engine import (
 pytestmark = pytest.mark.docker
 
 MOST_ADDED_BYTES = 226 * 1000 * 1000
-SERVED = {"memory.npz", "model.onnx", "contract.json", "metrics.json", "history.json", "epochs.npy"}
+SERVED = {"int8.onnx", "memory.npz", "model.onnx", "contract.json", "metrics.json", "history.json", "epochs.npy"}
 SET_BY_IMAGE = {"CATSCOPE_HOST", "CATSCOPE_PORT", "CATSCOPE_MODEL_DIR", "CATSCOPE_ENGINE"}
 
 

@@ -5,13 +5,16 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from app.inference.decode import decode
 from app.inference.networks.contract import INT8_FILE, load
 from app.inference.networks.engines import integers
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
+from app.inference.networks.runtime import session
 from app.inference.predict import PredictOptions, predict
 from app.inference.tensor import to_pixels
 from tests.conftest import CHELSEA
@@ -90,3 +93,44 @@ def test_the_claimed_agreement_is_measured_again(network, described):
     assert measured.right >= measured.right_float
     assert abs(measured.right_alone - claimed.right_alone) <= 2  # another CPU rounds in another way
     assert measured.opposite_alone == 0
+
+
+def test_its_integers_are_the_results_of_their_arithmetic(network):
+    """Random units of all layers, worked out in whole numbers from the bytes that they read: to the last bit."""
+    model = onnx.load(network.contract.verified(INT8_FILE))
+    nodes = {node.output[0]: node for node in model.graph.node}
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    sums = {node.input[0]: node for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    layers = [
+        (node, sums[node.output[0]])
+        for node in model.graph.node
+        if node.op_type == "Conv" and node.output[0] in sums and nodes[node.input[0]].op_type == "DequantizeLinear"
+    ]
+    assert len(layers) > 40
+    read = [nodes[node.input[0]].input[0] for node, _ in layers]
+    written = [quantize.output[0] for _, quantize in layers]
+    names = sorted({*read, *written})
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.UINT8, None) for name in names)
+    image = Image.open(CHELSEA).convert("RGB").resize(network.contract.input_shape[1::-1])
+    values = dict(zip(names, session(model.SerializeToString()).run(names, {"image": np.asarray(image)[None]}), strict=True))
+    random = np.random.default_rng(0)
+    for (node, quantize), source, target in zip(layers, read, written, strict=True):
+        before, kernel, bias = (nodes[name] for name in node.input)
+        scale, zero = (arrays[name] for name in before.input[1:])
+        weights, of_filters = arrays[kernel.input[0]].astype(np.int64), arrays[kernel.input[1]]
+        step, origin = (arrays[name] for name in quantize.input[1:])
+        attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        stride, (height, width) = attributes["strides"][0], weights.shape[2:]
+        inputs, outputs = values[source][0].astype(np.int64) - int(zero), values[target][0]
+        sides = zip(outputs.shape[1:], (height, width), inputs.shape[1:], strict=True)
+        shortage = [max(0, (out - 1) * stride + size - there) for out, size, there in sides]
+        padded = np.pad(inputs, [(0, 0), *[(lack // 2, lack - lack // 2) for lack in shortage]])
+        for _ in range(40):
+            channel, row, column = (int(random.integers(size)) for size in outputs.shape)
+            window = padded[:, row * stride : row * stride + height, column * stride : column * stride + width]
+            if attributes["group"] > 1:
+                window = window[channel : channel + 1]
+            accumulator = int((window * weights[channel]).sum() + arrays[bias.input[0]][channel])
+            factor = np.float32(scale * of_filters[channel]) / step
+            level = np.rint(np.float32(accumulator) * factor) + np.float32(origin)
+            assert outputs[channel, row, column] == np.clip(level, 0, 255), (node.output[0], channel, row, column)

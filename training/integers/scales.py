@@ -15,12 +15,35 @@ def of_filters(kernel: np.ndarray, paired: bool) -> np.ndarray:
     """
     scale = np.abs(kernel).reshape(len(kernel), -1).max(axis=1) / 127
     if paired:
-        flat = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)  # as the products follow one another, channels last
-        flat = np.pad(flat, ((0, 0), (0, flat.shape[1] % 2)))
-        first, second = flat[:, ::2], flat[:, 1::2]
+        first, second = _neighbours(kernel)
         together = np.where(first * second > 0, np.abs(first + second), 0).max(axis=1)
         scale = np.maximum(scale, together / SAFE_PAIR)
     return np.asarray(np.maximum(scale, 1e-9))  # a filter may have died
+
+
+def rounded(kernel: np.ndarray, scale: np.ndarray, paired: bool) -> np.ndarray:
+    """A kernel in steps of its filters' scales, int8; of two `paired` neighbours that rounding made too large together, the
+    one that it made larger is rounded the other way.
+    """
+    exact = kernel / scale[:, None, None, None]
+    integers = np.clip(np.round(exact), -127, 127)
+    if paired:
+        first, second = _neighbours(integers)
+        gained = [np.abs(whole) - np.abs(part) for whole, part in zip((first, second), _neighbours(exact), strict=True)]
+        over = np.maximum(np.where(first * second > 0, np.abs(first + second), 0) - SAFE_PAIR, 0)
+        less = np.where(gained[0] >= gained[1], over, 0), np.where(gained[0] < gained[1], over, 0)
+        pairs = np.stack([first - np.sign(first) * less[0], second - np.sign(second) * less[1]], axis=-1)
+        channels_last = (len(kernel), *kernel.shape[2:], kernel.shape[1])
+        flat = pairs.reshape(len(kernel), -1)[:, : kernel[0].size]
+        integers = flat.reshape(channels_last).transpose(0, 3, 1, 2)
+    return np.asarray(integers, np.int8)
+
+
+def _neighbours(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the second of each two weights of a filter whose products follow one another: channels last."""
+    flat = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
+    flat = np.pad(flat, ((0, 0), (0, flat.shape[1] % 2)))
+    return flat[:, ::2], flat[:, 1::2]
 
 
 def of_activation(seen: Seen, low: float = -np.inf, high: float = np.inf, fitted: bool = True) -> tuple[float, int]:

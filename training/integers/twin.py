@@ -27,7 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from training.integers.layers import Layer, layers
 from training.integers.observe import Seen
-from training.integers.scales import LEVELS, of_activation, of_filters
+from training.integers.scales import LEVELS, of_activation, of_filters, rounded
 
 LARGEST_BIAS = 2**30
 """A bias counts in steps of its filter's scale, in 32 bits; that of a dead filter would not fit otherwise."""
@@ -140,15 +140,16 @@ class _Writer:
         layer = self.layers[name]
         kernel, bias = (self.weights[read].astype(np.float64) for read in layer.node.input[1:])
         reads = self._as_integers(layer.reads)
-        scale = of_filters(kernel, paired=self.recipe.paired and not layer.depthwise)  # those multiply in 16 bits
+        paired = self.recipe.paired and not layer.depthwise  # depthwise kernels multiply in 16 bits
+        scale = of_filters(kernel, paired)
         scale = np.maximum(scale, np.abs(bias) / self.scales[layer.reads] / LARGEST_BIAS).astype(np.float32).astype(float)
-        integers = np.clip(np.round(kernel / scale[:, None, None, None]), -127, 127)
+        integers = rounded(kernel, scale, paired)
         if self.recipe.corrected:
             lost = (kernel - integers * scale[:, None, None, None]).sum(axis=(2, 3))
             mean = self.seen[layer.reads].mean
             bias = bias + (lost[:, 0] * mean if layer.depthwise else lost @ mean)
         of_bias = scale * self.scales[layer.reads]
-        self._dequantize(f"{name}/kernel", integers.astype(np.int8), scale)
+        self._dequantize(f"{name}/kernel", integers, scale)
         self._dequantize(f"{name}/bias", np.round(bias / of_bias).astype(np.int32), of_bias)
         copied = onnx.NodeProto()
         copied.CopyFrom(layer.node)

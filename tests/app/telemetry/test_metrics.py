@@ -33,6 +33,7 @@ def test_a_photo_is_counted_once_everywhere(client, cat_photo):
     after = numbers(client)
     assert change(before, after, "catscope_requests_total", route="/predict", method="POST", status="200") == 1
     assert change(before, after, "catscope_request_seconds_count", route="/predict") == 1
+    assert change(before, after, "catscope_answers_total", network="tutorial", precision="float32") == 1
     assert change(before, after, "catscope_verdicts_total", network="tutorial", verdict=answer["verdict"]) == 1
     assert change(before, after, "catscope_probability_cat_count", network="tutorial") == 1
     total = change(before, after, "catscope_probability_cat_sum", network="tutorial")

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from app.inference.networks.runtime import session
 from training.integers.layers import layers
 from training.integers.observe import Seen, observe
-from training.integers.scales import LEVELS, SAFE_PAIR, of_activation, of_filters
+from training.integers.scales import LEVELS, SAFE_PAIR, of_activation, of_filters, rounded
 from training.integers.twin import Recipe, recipe, twin
 
 
@@ -110,11 +110,12 @@ def test_no_two_neighbouring_products_overflow_16_bits():
     random = np.random.default_rng(0)
     kernel = random.normal(size=(64, 24, 3, 3)) * random.lognormal(size=(64, 1, 1, 1))
     scale = of_filters(kernel, paired=True)
-    integers = np.round(kernel / scale[:, None, None, None])
+    integers = rounded(kernel, scale, paired=True).astype(int)
+    assert np.abs(integers - kernel / scale[:, None, None, None]).max() <= 1
     flat = integers.transpose(0, 2, 3, 1).reshape(64, -1)
     assert np.abs(flat).max() <= 127
     together = np.abs(flat[:, ::2] + flat[:, 1::2])
-    assert (LEVELS * together[flat[:, ::2] * flat[:, 1::2] > 0]).max() <= LEVELS * (SAFE_PAIR + 1)
+    assert (LEVELS * together[flat[:, ::2] * flat[:, 1::2] > 0]).max() <= LEVELS * SAFE_PAIR
     assert LEVELS * SAFE_PAIR < 2**15 <= LEVELS * (127 + 127)
 
 

@@ -58,15 +58,15 @@ class IntegerTwin:
         return self.contract.settled(probabilities, result.distance)
 
 
-def twin(network: Network, precision: str) -> IntegerTwin | None:
-    """The twin of a network that was just loaded, if it has one and `precision`, the setting, allows it to answer."""
-    contract = network.contract
-    if precision == "float32" or contract.int8 is None:
-        return None
-    made = IntegerTwin(contract)
+def twin(contract: Contract, precision: str) -> IntegerTwin | None:
+    """The twin of a network, if it has one and `precision`, the setting, allows it to answer."""
+    return None if precision == "float32" or contract.int8 is None else IntegerTwin(contract)
+
+
+def prefer(network: Network, made: IntegerTwin, precision: str) -> None:
+    """Decide when the twin of a network answers."""
     made.alone = precision == "int8"
     made.preferred = made.alone or pays(network, made)
-    return made
 
 
 def pays(network: Network, made: Twin) -> bool:

@@ -6,13 +6,14 @@ import functools
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from app.errors import NetworkError
 from app.inference.networks import edits, epochs
-from app.inference.networks.contract import Contract
+from app.inference.networks.contract import INT8_FILE, Contract
 from app.inference.networks.edits import Changes, Edit
 from app.inference.networks.engines import integers
 from app.inference.networks.engines.network import ForwardPass, Twin, check_finite, computed, passed
@@ -40,8 +41,12 @@ class OnnxNetwork:
         try:
             self._file = ModelFile(path, self.sha256)
             self._epochs: RecentEpochs[OnnxNetwork] = RecentEpochs(contract)
-            self._begin(self._file, Changes(), None, session(path))
-            self.integers = integers.twin(self, precision)
+            with ThreadPoolExecutor(1) as beside:  # making a session is most of the start
+                twin = beside.submit(integers.twin, contract, precision)
+                self._begin(self._file, Changes(), None, session(path))
+            if made := twin.result():
+                integers.prefer(self, made, precision)
+                self.integers = made
         except NetworkError:
             raise
         except Exception as error:  # the runtime's own exceptions share no base class
@@ -127,6 +132,21 @@ class OnnxNetwork:
         with self._file.map() as mapped:
             model = onnx_changes.changed(mapped, weights, muted)
         return onnx_file.with_outputs(model, self._inner) if with_inner_layers else model
+
+    def twin_model(self) -> bytes | None:
+        """The ONNX model of its twin in integers with the network's weights, or None where there is no twin, or where one of
+        the weights that were replaced is not in float there.
+
+        Raises NetworkError where the file is not that of the contract.
+        """
+        if self.contract.int8 is None:
+            return None
+        model = self.contract.verified(INT8_FILE).read_bytes()
+        kept = onnx_file.read(model)
+        if not set(self._weights.names) <= {name for name, values in kept.items() if values.dtype == np.float32}:
+            return None
+        weights = {name: functools.partial(_replaced, self._weights.weight(name)) for name in self._weights.names}
+        return onnx_changes.changed(model, weights, {})
 
     def kernel(self, stage: str) -> np.ndarray:
         """See Network.kernel."""

@@ -17,7 +17,7 @@ from app.inference.networks.held_file import HeldFile
 # Field numbers of ModelProto, GraphProto and TensorProto.
 GRAPH, NODE, INITIALIZER, INPUT, OUTPUT, VALUE_INFO = 7, 1, 5, 11, 12, 13
 DIMS, DATA_TYPE, NAME, RAW_DATA = 1, 2, 8, 9
-_TYPES = {1: np.float32, 7: np.int64}
+_TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Field numbers of ValueInfoProto, TypeProto and TensorShapeProto.
 VALUE_NAME, _TYPE, _TENSOR_TYPE, _ELEMENT_TYPE, _SHAPE, _DIMENSION, _SIZE, _SIZE_NAME = 1, 2, 1, 1, 2, 1, 1, 2

@@ -29,7 +29,7 @@ def model(tmp_path_factory) -> Path:
     """The network cat alone, so that nothing else has to be loaded."""
     folder = tmp_path_factory.mktemp("model")
     (folder / "cat").mkdir()
-    for name in ("contract.json", "model.onnx", "memory.npz", "metrics.json", "history.json"):
+    for name in ("contract.json", "model.onnx", "int8.onnx", "memory.npz", "metrics.json", "history.json"):
         shutil.copy(CAT / name, folder / "cat")
     return folder
 
@@ -78,7 +78,7 @@ def contract_count(name: str) -> int:
 def test_its_folder_has_what_a_version_needs_and_says_what_it_comes_from(learned):
     folder = learned[0] / "networks" / "cat" / "2.1.0"
     assert {path.name for path in folder.iterdir()} == {
-        *("model.onnx", "corrections.npz", "contract.json", "metrics.json", "history.json")
+        *("model.onnx", "int8.onnx", "corrections.npz", "contract.json", "metrics.json", "history.json")
     }
     written = json.loads((folder / "contract.json").read_text())
     assert written["started_from"]["version"] == contract.load(CAT).version
@@ -118,6 +118,20 @@ def test_it_answers_cat_where_the_one_before_did_not(client):
 def test_its_numbers_are_the_results_of_their_arithmetic(client, cat_photo, stage):
     answer = unit(client, cat_photo, stage, network="cat", version="2.1.0")
     assert answer["difference"] <= 1e-4 * max(1.0, abs(answer["value"]))
+
+
+def test_its_twin_in_integers_learned_it_too(client):
+    [photo] = photos(1, seed=9)
+    probability = {}
+    for version in ("2.0.0", "2.1.0"):
+        for precision in ("float32", "int8"):
+            query = {"version": version, "precision": precision, "feature_maps": "none"}
+            answer = client.post("/predict", params=query, files={"file": photo}).json()
+            assert answer["model"]["precision"] == precision
+            probability[version, precision] = answer["probabilities"]["cat"]
+    for precision in ("float32", "int8"):
+        assert probability["2.1.0", precision] > probability["2.0.0", precision] + 0.1
+    assert probability["2.1.0", "int8"] == pytest.approx(probability["2.1.0", "float32"], abs=0.1)
 
 
 def test_it_has_a_heatmap(client, cat_photo):
