@@ -14,6 +14,8 @@ MIN_BUFFERED = 64 * 1024
 """Bytes still to come from which a body gets a buffer of its own."""
 DISCARD_S = 2.0
 """How long data of a refused client is read and discarded, so that the client gets to read its answer."""
+FIRST_PAUSE_S = 0.2
+"""Before the first read of it: many clients read the answer meanwhile, and leave without sending the rest."""
 PAUSE_S = 0.01
 """Between two reads of it, each of at most the size of _DISCARDED."""
 
@@ -129,11 +131,11 @@ class Discard(_ConnectionEvents):
         self._transport = connection.transport
         self._loop = connection.loop
         self._timeout = self._loop.call_later(DISCARD_S, self._transport.abort)
-        self._resume = self._pause()
+        self._resume = self._pause(FIRST_PAUSE_S)
 
-    def _pause(self) -> asyncio.TimerHandle:
+    def _pause(self, seconds: float) -> asyncio.TimerHandle:
         self._transport.pause_reading()
-        return self._loop.call_later(PAUSE_S, self._transport.resume_reading)
+        return self._loop.call_later(seconds, self._transport.resume_reading)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Memory that nobody reads."""
@@ -141,7 +143,7 @@ class Discard(_ConnectionEvents):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Something arrived: pause before the next read."""
-        self._resume = self._pause()
+        self._resume = self._pause(PAUSE_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.BaseProtocol."""
