@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import json
 import multiprocessing
-import platform
 import random
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ from pathlib import Path
 
 from benchmarks import photos
 from benchmarks.clients import FORM, form, missing, saturate
-from benchmarks.load import CORES, SATURATING
+from benchmarks.load import CORES, SATURATING, described
 from benchmarks.start import resident, start
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +52,7 @@ def main() -> None:
             rounds = [one for _ in processes for one in turns(Path(folder), arguments.seconds, arguments.turns)]
         finally:
             subprocess.run([*git, "remove", "--force", folder], check=True)  # noqa: S603
-    result = machine() | {"before": arguments.before, "seconds": arguments.seconds}
+    result = described() | {"before": arguments.before, "seconds": arguments.seconds}
     result |= {"turns": arguments.turns, "processes": arguments.processes}
     result["mixes"] = {mix: summary([one[mix] for one in rounds]) for mix in MIXES}
     result["resident_megabytes"] = {
@@ -146,17 +145,6 @@ def summary(rounds: list[dict[str, float]]) -> dict:
     }
 
 
-def machine() -> dict:
-    """The processor, and which of its instructions matter here."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    kind = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
-    flags = next((line.split(": ")[1].split() for line in lines if line.startswith("flags")), [])
-    return {
-        "machine": f"{CORES} cores, {kind}, {platform.machine()}, Python {platform.python_version()}",
-        "instructions": [name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8") if name in flags],
-    }
-
-
 def table(result: dict) -> str:
     """The result as a Markdown table."""
     mixes = [result["mixes"][mix] for mix in MIXES]
@@ -172,8 +160,8 @@ def table(result: dict) -> str:
     rate(f"the service before, at {result['before']}", "before", "")
     rate("in float, of before", "float32", "float32 of before")
     rate("in integers, of before", "int8", "int8 of before")
-    rate("limit in float, which the service in float reaches to", "float32 limit", "float32 of its limit")
-    rate("limit in integers, which the service in integers reaches to", "int8 limit", "int8 of its limit")
+    rate("the limit in float, and how much of it the service reaches", "float32 limit", "float32 of its limit")
+    rate("the limit in integers, and how much of it the service reaches", "int8 limit", "int8 of its limit")
     memory = result["resident_megabytes"]
     lines.append(f"| resident memory in float, in integers | {memory['float32']:.0f} MB | {memory['int8']:.0f} MB |")
     return "\n".join(lines)

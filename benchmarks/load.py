@@ -2,12 +2,12 @@
 
     .venv/bin/python -m benchmarks.load --out benchmarks/load.json
 
-The limit is the throughput of the work alone: decoding, resizing and the network in a tight loop on every core, without
-HTTP. The service answers `POST /predict?feature_maps=none` to wrk, which runs on the same cores. Limit and service take
-turns, so that a slow moment of the machine affects both; ratios are medians over the rounds. Then h2load sends requests at
-fixed rates, whether they are answered or not: at half, four fifths, twice and four times the service's maximum. Web photos
-are about 500x375 and 35 kB, phone photos 12 megapixels and 3 to 4 MB (benchmarks/photos.py). Both load generators are Debian
-packages: apt-get install wrk nghttp2-client.
+The limit is the throughput of the work alone: decoding, resizing and the network, or its twin in integers where the service
+prefers that, in a tight loop on every core, without HTTP. The service answers `POST /predict?feature_maps=none` to wrk,
+which runs on the same cores. Limit and service take turns, so that a slow moment of the machine affects both; ratios are
+medians over the rounds. Then h2load sends requests at fixed rates, whether they are answered or not: at half, four fifths,
+twice and four times the service's maximum. Web photos are about 500x375 and 35 kB, phone photos 12 megapixels and 3 to 4 MB
+(benchmarks/photos.py). Both load generators are Debian packages: apt-get install wrk nghttp2-client.
 """
 
 import argparse
@@ -45,8 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if missing():
         sys.exit(f"apt-get install {' '.join(missing())}")
-    result = {
-        "machine": f"{CORES} cores, {platform.machine()}",
+    result = described() | {
         "seconds": arguments.seconds,
         "rounds": arguments.rounds,
         "mixes": {},
@@ -123,11 +122,11 @@ _work: Callable[[bytes], object]
 def _load() -> None:
     from app.inference.networks.contract import load
     from app.inference.networks.engines.onnx_engine import OnnxNetwork
-    from app.inference.predict import read
+    from app.inference.predict import PredictOptions, predict
 
     global _work
-    network = OnnxNetwork(load(ROOT / "model" / "cat"))
-    _work = lambda photo: network.run(read(photo, network, 10**8)[1])  # noqa: E731  stays in the worker between calls
+    network = OnnxNetwork(load(ROOT / "model" / "cat"), "auto")
+    _work = lambda photo: predict(photo, network, PredictOptions("none"), 10**8)  # noqa: E731  stays between calls
 
 
 def _loop(mix: list[bytes], seconds: int) -> float:
@@ -146,6 +145,17 @@ def _alone(mix: list[bytes]) -> float:
         _work(mix[turn % len(mix)])
         times.append(time.perf_counter() - began)
     return statistics.median(times) * 1000
+
+
+def described() -> dict:
+    """The processor, and which of its instructions matter here."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    kind = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
+    flags = next((line.split(": ")[1].split() for line in lines if line.startswith("flags")), [])
+    return {
+        "machine": f"{CORES} cores, {kind}, {platform.machine()}, Python {platform.python_version()}",
+        "instructions": [name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8") if name in flags],
+    }
 
 
 def table(result: dict) -> str:

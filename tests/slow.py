@@ -12,6 +12,7 @@ SLOW = {
     "tests/test_examples.py::test_feature_maps": "examples/feature_maps.py draws what the service answers",
     "tests/training/importing/test_brought.py::test_it_answers": "networks with every layer that is brought answer as the original",
     "tests/training/test_end_to_end.py": "train, evaluate, export and serve fit together",
+    "tests/training/test_export_int8.py::test_a_network_that_was_taught": "a network that was taught gets a twin in integers",
     "tests/training/test_kept.py": "the network after each epoch is kept, resumed and exported",
     "tests/training/test_rebuild.py": "Keras gets the network that the service taught",
     "tests/training/test_resume.py": "a run that is killed and resumed gives the network of one that was not",

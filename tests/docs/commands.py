@@ -47,9 +47,15 @@ LONG = "measures for minutes"
 RAY = "needs Ray, which is several times as large as Catscope: tests/deploy/ray runs it"
 REVIEW = "needs a store: tests/app/commands/test_correct.py runs it"
 LEARN = "needs a store: tests/app/commands/learning runs it"
+INT8 = "tests/training/test_export_int8.py runs it"
 ELSEWHERE = {
     f"{PYTHON} -m benchmarks.memory --out benchmarks/memory.json": WRK,
     f"{PYTHON} -m benchmarks.load --out benchmarks/load.json": WRK,
+    f"{PYTHON} -m benchmarks.int8 --before 888d1b8 --out benchmarks/int8.json": WRK,
+    f"{PYTHON} -m training.export model/lilies --int8 --data flowers": INT8,
+    f"{PYTHON} -m training.export model/cat --int8 --data photos/train --set val-pets=photos/val-pets "
+    "--set val-breeds=photos/val-breeds --set val-objects=photos/val-objects --set val-wild=photos/val-wild "
+    "--set val-animals=photos/val-animals --set val-scenes=photos/val-scenes": INT8,
     f"{PYTHON} -m benchmarks.peers --out benchmarks/peers.json": "installs seven servers, and takes half an hour",
     f"{PYTHON} -m benchmarks.classify --out benchmarks/classify.json": LONG,
     f"{PYTHON} -m benchmarks.hostile --out benchmarks/hostile.json": LONG,
