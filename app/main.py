@@ -63,7 +63,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=list(service.settings.cors_origins),
             allow_methods=["DELETE", "GET", "POST"],
             allow_headers=["*"],
-            expose_headers=[ID, "Location", "Retry-After", "X-Edits", "X-Probabilities", "X-Probability-Cat"],
+            expose_headers=[
+                ID,
+                shared.PRECISION,
+                "Location",
+                "Retry-After",
+                "X-Edits",
+                "X-Probabilities",
+                "X-Probability-Cat",
+            ],
         )
     app.add_middleware(RequestLog)
     if tracing_is_wanted():

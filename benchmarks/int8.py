@@ -163,7 +163,10 @@ def table(result: dict) -> str:
     rate("the limit in float, and how much of it the service reaches", "float32 limit", "float32 of its limit")
     rate("the limit in integers, and how much of it the service reaches", "int8 limit", "int8 of its limit")
     memory = result["resident_megabytes"]
-    lines.append(f"| resident memory in float, in integers | {memory['float32']:.0f} MB | {memory['int8']:.0f} MB |")
+    lines.append("")
+    lines.append(
+        f"After both mixes the service takes {memory['float32']:.0f} MB in float and {memory['int8']:.0f} MB in integers."
+    )
     return "\n".join(lines)
 
 

@@ -64,6 +64,8 @@ def main() -> None:
     if brought and (arguments.keras or arguments.int8):
         option = "--keras" if arguments.keras else "--int8"
         raise TrainingError(f"{option} takes the folder of a network; {file} is a file")
+    if arguments.keras and arguments.int8:
+        raise TrainingError("--keras and --int8 are two exports; run one after the other")
     if arguments.sets and not arguments.int8:
         raise TrainingError("--set goes with --int8")
     if brought:

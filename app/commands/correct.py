@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         for path in arguments.photos:
             try:
                 data = photos.read(path, settings.max_bytes)
-                answer = predict(data, network, PredictOptions("none"), settings.max_pixels)
+                answer = predict(data, network, PredictOptions("none", precision="float32"), settings.max_pixels)
                 kept = store.add(record(answer, network, "command", arguments.label), data)
             except StoreUnavailable:
                 raise

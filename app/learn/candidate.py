@@ -62,7 +62,7 @@ def write(made: Candidate, folder: Path, counts: Mapping[str, int]) -> None:
     files = {"model.onnx": model, **made.files}
     contract = {**made.contract, **number}
     known, twin = contract.pop("int8", None), made.network.twin_model()
-    if known and twin:  # what was learned is in its part that is in float, so its integers are as near as they were
+    if known and twin:  # what was learned is in its part that is in float
         files[INT8_FILE] = twin
         contract["int8"] = {name: known[name] for name in ("margin", "times_as_fast")}
     version.write(folder, contract, files, {"metrics": metrics, "history": history})

@@ -84,6 +84,9 @@ def candidate(
             break
     network = changed(base, change)
     plain, dropped = raw(base.contract), ("parity", "epochs", "shipped_epoch", "files")
+    if "int8" in plain:  # a larger kernel makes more of the errors that its integers make before it
+        larger = float(np.linalg.norm(network.kernel("likeness")) / np.linalg.norm(base.kernel("likeness")))
+        plain["int8"]["margin"] = round(plain["int8"]["margin"] * max(1.0, larger), 2)
     begun = {
         "network": base.contract.network,
         "version": base.contract.version,

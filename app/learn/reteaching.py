@@ -56,7 +56,7 @@ def candidate(
         network=network,
         held_out=(compare(TAUGHT, old, new, labels),),
         corrections=compared(served, network, held_out, max_pixels),
-        contract={name: value for name, value in plain.items() if name != "files"} | verdicts(taught),
+        contract={name: value for name, value in plain.items() if name not in ("files", "int8")} | verdicts(taught),
         files={PHOTOS: seen_in(taught)},
         metrics={"network": served.contract.network} | metrics(taught),
         history=history(taught, plain["started_from"]),

@@ -19,7 +19,7 @@ from app.inference.explain.step import check as check_step
 from app.inference.explain.step import take_step
 from app.middleware.request_log import GONE
 from app.routes.options import OptionsRoute
-from app.routes.parameters import ONE_AT_A_TIME, Chosen, EditsOption, ServiceNeeded, StageName, edited
+from app.routes.parameters import ONE_AT_A_TIME, Chosen, EditsOption, Precision, ServiceNeeded, StageName, edited
 from app.schemas import arrays, explanation, form, guises, shared
 
 router = APIRouter(tags=["explanations"], route_class=OptionsRoute)
@@ -237,9 +237,9 @@ async def post_stage_picture(
     responses=problems.responses(*ERRORS),
     openapi_extra=form.FORM,
 )
-async def post_guises(service: ServiceNeeded, request: Request) -> Response:
-    """Runs every network on the photo as it is, in black and white, mirrored, upside down, rotated, shifted, zoomed in and
-    out, darkened, blurred and partly hidden.
+async def post_guises(service: ServiceNeeded, request: Request, precision: Precision = "auto") -> Response:
+    """Runs every network, in float whatever the `precision`, on the photo as it is, in black and white, mirrored, upside
+    down, rotated, shifted, zoomed in and out, darkened, blurred and partly hidden.
     """
     service.network(None)  # answers 503 before the networks are loaded
     data = await form.file(request)

@@ -127,6 +127,10 @@ class Results:
 
     def _write(self, path: str, rows: pa.Table) -> None:
         buffer = io.BytesIO()
+        for field in COLUMNS:
+            if field.name not in rows.column_names:  # a part that an earlier version has written
+                rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+        rows = rows.select(COLUMNS.names)
         pq.write_table(rows.cast(COLUMNS), buffer, compression="zstd")
         if not self._local:
             self._store.pipe_file(path, buffer.getvalue())

@@ -14,7 +14,7 @@ from tests.browser.visitor import CAT, COFFEE, TUTORIAL, ask, part, rect, settle
 
 def test_a_photo_is_answered_with_a_sentence_and_the_services_number(page_with_cat, url):
     expect(page_with_cat.locator("#verdict")).to_have_text("There is a cat in this photo.")
-    cat = ask(url, "predict", feature_maps="none")["probabilities"]["cat"]
+    cat = ask(url, "predict", feature_maps="none", precision="float32")["probabilities"]["cat"]
     assert value(page_with_cat.locator(".probability")) == cat
     assert page_with_cat.locator(".meter").get_attribute("aria-valuenow") == str(cat)
 

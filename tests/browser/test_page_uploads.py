@@ -38,7 +38,7 @@ def test_the_photo_travels_once_and_every_later_question_is_small(visited, large
 
 
 def test_the_numbers_are_those_of_the_photo(visited, url, large):
-    cat = answer(url, "predict", large, feature_maps="none")["probabilities"]["cat"]
+    cat = answer(url, "predict", large, feature_maps="none", precision="float32")["probabilities"]["cat"]
     assert value(visited.locator(".probability")) == cat
     place = dict(pair.split("=") for pair in visited.url.partition("#")[2].split("&"))
     unit = answer(url, "explain/unit", large, **place)

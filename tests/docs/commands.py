@@ -51,7 +51,7 @@ INT8 = "tests/training/test_export_int8.py runs it"
 ELSEWHERE = {
     f"{PYTHON} -m benchmarks.memory --out benchmarks/memory.json": WRK,
     f"{PYTHON} -m benchmarks.load --out benchmarks/load.json": WRK,
-    f"{PYTHON} -m benchmarks.int8 --before 888d1b8 --out benchmarks/int8.json": WRK,
+    f"{PYTHON} -m benchmarks.int8 --before 888d1b8 --seconds 2 --turns 4 --processes 3 --out benchmarks/int8.json": WRK,
     f"{PYTHON} -m training.export model/lilies --int8 --data flowers": INT8,
     f"{PYTHON} -m training.export model/cat --int8 --data photos/train --set val-pets=photos/val-pets "
     "--set val-breeds=photos/val-breeds --set val-objects=photos/val-objects --set val-wild=photos/val-wild "

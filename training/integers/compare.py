@@ -19,6 +19,7 @@ DEVIATIONS = 6
 """A margin is so many standard deviations of the difference of the log odds. One photo in a hundred deviates by more than
 three."""
 
+UNDECIDED_VERDICTS = ("unsure", "unfamiliar")
 LEAST_MARGIN = 0.3
 FEW = 20
 """Among fewer undecided photos, all of them are looked at."""
@@ -39,7 +40,7 @@ class Agreement:
     right_alone: int
     changed_alone: int
     opposite_alone: int
-    """Verdicts that name two different classes; the other changes are from or to `unsure`."""
+    """Verdicts that name two different classes; the other changes are from or to `unsure` or `unfamiliar`."""
 
 
 def log_odds(probabilities: np.ndarray) -> np.ndarray:
@@ -59,19 +60,22 @@ def margin(network: np.ndarray, twin: np.ndarray) -> float:
     return round(max(LEAST_MARGIN, DEVIATIONS * float((own - true)[undecided].std())), 2)
 
 
-def agreement(contract: Contract, network: np.ndarray, twin: np.ndarray, labels: np.ndarray) -> Agreement:
+def agreement(
+    contract: Contract, network: np.ndarray, twin: np.ndarray, labels: np.ndarray, distances: np.ndarray | None = None
+) -> Agreement:
     """Compare the answers to a set, (n, classes) each, of photos with these labels, (n,), indices of classes. The contract
-    has the margin.
+    has the margin; `distances`, (n, 2), are those that both found, of a network that was taught.
     """
-    settled = np.array([contract.settled(_named(contract, row)) for row in twin])
+    far = np.full((len(labels), 2), None) if distances is None else distances
+    settled = np.array([contract.settled(_named(contract, row), one) for row, one in zip(twin, far[:, 1], strict=True)])
     together = np.where(settled[:, None], twin, network)
-    verdicts, own = _verdicts(contract, network), _verdicts(contract, twin)
-    either = (verdicts == "unsure") | (own == "unsure")
+    verdicts, own = _verdicts(contract, network, far[:, 0]), _verdicts(contract, twin, far[:, 1])
+    either = np.isin(verdicts, UNDECIDED_VERDICTS) | np.isin(own, UNDECIDED_VERDICTS)
     return Agreement(
         photos=len(labels),
         right_float=_right(network, labels),
         right=_right(together, labels),
-        changed=int((_verdicts(contract, together) != verdicts).sum()),
+        changed=int((np.where(settled, own, verdicts) != verdicts).sum()),
         handed_over=int((~settled).sum()),
         right_alone=_right(twin, labels),
         changed_alone=int((own != verdicts).sum()),
@@ -124,8 +128,8 @@ def _right(probabilities: np.ndarray, labels: np.ndarray) -> int:
     return int((probabilities.argmax(axis=1) == labels).sum())
 
 
-def _verdicts(contract: Contract, probabilities: np.ndarray) -> np.ndarray:
-    return np.array([contract.verdict(_named(contract, row)) for row in probabilities])
+def _verdicts(contract: Contract, probabilities: np.ndarray, far: np.ndarray) -> np.ndarray:
+    return np.array([contract.verdict(_named(contract, row), one) for row, one in zip(probabilities, far, strict=True)])
 
 
 def _named(contract: Contract, row: np.ndarray) -> dict[str, float]:

@@ -29,7 +29,7 @@ def layers(model: onnx.ModelProto) -> dict[str, Layer]:
     after = {node.input[0]: node for node in model.graph.node if node.op_type in ("Clip", "Relu")}
     collected = {}
     for node in model.graph.node:
-        if node.op_type == "Conv":
+        if node.op_type == "Conv" and len(node.input) == 3:
             cut, low, high = after.get(node.output[0]), -np.inf, np.inf
             if cut is not None and readers[node.output[0]] > 1:
                 cut = None

@@ -2,7 +2,7 @@
 
 The twin reads the photo's own bytes and answers `probabilities` alone, with the few stages that it is asked for. Activations
 are unsigned, weights signed, with a scale for each filter. It differs from the usual recipe, ONNX Runtime's own
-`quantize_static`, in five things, of which benchmarks/precision.py measures the first four:
+`quantize_static`, in five things; benchmarks/precision.py measures all but the last:
 
 - Weights are scaled so that no sum of two neighbouring products overflows. CPUs without VNNI multiply unsigned activations
   with signed weights by `vpmaddubsw`, which adds two products and cuts the sum off at 32,767: 255 x (127 + 127) does not
@@ -10,6 +10,7 @@ are unsigned, weights signed, with a scale for each filter. It differs from the 
 - Biases are corrected by the mean that rounding the weights adds to each channel (Nagel et al. 2019, "Data-free
   quantization through weight equalization and bias correction"), here from the channels' means over the photos.
 - The range of an activation is the one whose squared error is smallest, not from the smallest to the largest value seen.
+- The first layers stay in float where they are little of the work, see FIRST.
 - Where colours are only scaled and shifted before the first convolution, the integers of the photo itself go in: nothing is
   rounded there.
 
@@ -96,14 +97,12 @@ class _Writer:
             name = node.output[0]
             if name in skipped:
                 continue
-            if node.op_type == "Conv" and self.of_sum[name] in self.chosen:
+            if node.op_type == "Conv" and self.of_sum.get(name) in self.chosen:
                 self._convolution(self.of_sum[name])
             elif node.op_type in ("Clip", "Relu") and name in self.chosen:
                 continue  # the range of the integers cuts off
             elif node.op_type == "Sum" and any(read in self.integers for read in node.input):
-                terms = [self._as_integers(read) for read in node.input]
-                self._add("Add", terms, f"{name}/raw")  # the runtimes have an integer Add, and no integer Sum
-                self._comes_out(name)
+                self._sum(node)
             elif node.op_type == "MaxPool" and node.input[0] in self.integers:
                 self._pool(node)
             else:
@@ -147,7 +146,8 @@ class _Writer:
         if self.recipe.corrected:
             lost = (kernel - integers * scale[:, None, None, None]).sum(axis=(2, 3))
             mean = self.seen[layer.reads].mean
-            bias = bias + (lost[:, 0] * mean if layer.depthwise else lost @ mean)
+            each = np.repeat(mean, len(kernel) // len(mean)) if layer.depthwise else mean  # one channel may make several
+            bias = bias + (lost[:, 0] * each if layer.depthwise else lost @ each)
         of_bias = scale * self.scales[layer.reads]
         self._dequantize(f"{name}/kernel", integers, scale)
         self._dequantize(f"{name}/bias", np.round(bias / of_bias).astype(np.int32), of_bias)
@@ -156,6 +156,16 @@ class _Writer:
         copied.input[:] = [reads, f"{name}/kernel", f"{name}/bias"]
         copied.output[:] = [f"{name}/raw"]
         self.nodes.append(copied)
+        self._comes_out(name)
+
+    def _sum(self, node: onnx.NodeProto) -> None:
+        """The runtimes have an integer Add of two, and no integer Sum; of more, all but the last are added in float."""
+        name = node.output[0]
+        first, *others = [self._as_integers(read) for read in node.input]
+        for number, other in enumerate(others[:-1]):
+            self._add("Add", [first, other], f"{name}/part{number}")
+            first = f"{name}/part{number}"
+        self._add("Add", [first, others[-1]], f"{name}/raw")
         self._comes_out(name)
 
     def _pool(self, node: onnx.NodeProto) -> None:

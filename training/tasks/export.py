@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from app.inference.networks.contract import AXES, EPOCHS_FILE, Epoch, Stage, name_of, plain
+from app.inference.networks.contract import AXES, EPOCHS_FILE, INT8_FILE, Epoch, Stage, name_of, plain
 from app.inference.networks.onnx.onnx_file import with_outputs
 from app.inference.networks.pooling import LogMeanExpPooling2D
 from app.inference.networks.runtime import session
@@ -104,6 +104,7 @@ def export(folder: Path, data: Path, count: int = 64) -> dict[str, Any]:
     part.write_bytes(serialized)
     os.replace(part, folder / "model.onnx")
     replace(folder / "contract.json", json.dumps(contract, indent=1) + "\n")
+    (folder / INT8_FILE).unlink(missing_ok=True)  # the twin of another network from now on
     return contract
 
 

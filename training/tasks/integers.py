@@ -20,6 +20,7 @@ from app.inference.networks import contract as contracts
 from app.inference.networks.contract import INT8_FILE, Contract, Int8
 from app.inference.networks.engines import integers
 from app.inference.networks.engines.integers import IntegerTwin
+from app.inference.networks.engines.network import ForwardPass
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_pixels
 from training.data.dataset import photos
@@ -40,8 +41,9 @@ HELD_OUT = "held out"
 """The name of the set to compare on where none is given."""
 
 Labelled = tuple[Path, int]
-Answers = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Those of the network and of its twin, (n, classes) float32, and the labels (n,), indices of classes."""
+Answers = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+"""Those of the network and of its twin, (n, classes) float32; the labels (n,), indices of classes; the distances from what
+was taught that both found, (n, 2), None of a network that was trained."""
 
 T = TypeVar("T")
 
@@ -64,6 +66,8 @@ def export(folder: Path, data: Path, sets: Mapping[str, Path]) -> dict[str, Any]
     chosen, others = _split(data, known.classes)
     compared = {name: photos(path, known.classes, every_class=False) for name, path in sets.items()} or {HELD_OUT: others}
     seen = observe(model, [pixels[0] for pixels in _each(known, chosen, lambda pixels: pixels, "finding ranges")])
+    if not seen:
+        raise TrainingError(f"no photo of the training split below {data} can be read")
     familiar = (known.familiarity.stage,) if known.familiarity else ()
     serialized = twin(model, seen, recipe(model, seen), familiar).SerializeToString(deterministic=True)
     digest = hashlib.sha256(serialized).hexdigest()
@@ -105,15 +109,16 @@ def _split(data: Path, classes: Sequence[str]) -> tuple[list[Labelled], list[Lab
 
 
 def _answers(network: OnnxNetwork, made: IntegerTwin, files: Sequence[Labelled], title: str) -> Answers:
-    def both(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return network.run(pixels.astype(np.float32)).probabilities, made.run(pixels).probabilities
+    def both(pixels: np.ndarray) -> tuple[ForwardPass, ForwardPass]:
+        return network.run(pixels.astype(np.float32)), made.run(pixels)
 
     labels: list[int] = []
     found = list(_each(network.contract, files, both, title, labels))
     if not found:
         raise TrainingError(f"no photo of the set {title} can be read")
-    of_network, of_twin = (np.stack(rows) for rows in zip(*found, strict=True))
-    return of_network, of_twin, np.array(labels)
+    of_network, of_twin = (np.stack([one.probabilities for one in passes]) for passes in zip(*found, strict=True))
+    distances = np.array([[one.distance for one in pair] for pair in found]) if network.contract.familiarity else None
+    return of_network, of_twin, np.array(labels), distances
 
 
 def _each(

@@ -70,7 +70,8 @@ async def post_correction(
             f"The label {label[:80]!r} is no class of network {chosen.contract.network}; "
             f"its classes are {', '.join(chosen.contract.classes)}."
         )
-    answer = await service.workers.run(lambda: answered(photo, chosen, PredictOptions("none"), service))
+    options = PredictOptions("none", precision="float32")  # as people saw it beside its maps
+    answer = await service.workers.run(lambda: answered(photo, chosen, options, service))
     correction = record(answer, chosen, source(request), label)
     added = await service.keeper.run(lambda: store.add(correction, photo))
     response = shared.response(corrections.correction(added, store.days))

@@ -67,7 +67,7 @@ export class Pair {
     try {
       await uploaded(this.photo, asked.network).inputs; // from here on a small file stands for the photo
       if (mine !== this.turn) return;
-      const query = { ...asked, feature_maps: "none" };
+      const query = { ...asked, feature_maps: "none", precision: "float32" };
       const [answer, beside] = await Promise.all([
         this.predicted.ask(query, (signal) => api.post("predict", query, this.photo, signal)),
         shown && this.channel(shown, asked),

@@ -147,3 +147,27 @@ def test_by_the_setting_everything_is_answered_in_float(twin_dir, cat_photo):
         answer = client.post("/predict", params={"precision": "int8"}, files={"file": cat_photo})
         assert answer.status_code == 422
         assert "CATSCOPE_PRECISION=float32" in answer.json()["detail"]
+
+
+def test_guises_take_it_and_are_answered_in_float(client, cat_photo):
+    answers = {
+        precision: client.post("/guises", params={"precision": precision}, files={"file": cat_photo}).json()
+        for precision in ("float32", "int8")
+    }
+    first = answers["int8"]["guises"][0]["networks"]["tutorial"]["probabilities"]
+    assert first["cat"] == pytest.approx(predicted(client, cat_photo)["probabilities"]["cat"], abs=1e-6)
+    assert answers["int8"]["guises"] == answers["float32"]["guises"]
+
+
+def test_one_close_photo_of_several_tensors_leaves_all_to_the_network(client, cat_image, twin_dir, monkeypatch):
+    height, width, _ = load(twin_dir / "tutorial").input_shape
+    tensor = to_tensor(cat_image, height, width)
+    twin = client.app.state.service.networks["tutorial"].integers
+    monkeypatch.setattr(twin, "alone", False)
+    ran: list[int] = []
+    monkeypatch.setattr(twin, "settles", lambda result: len(ran) < 2 and ran.append(1) is None)
+    image = {"name": "image", "datatype": "FP32", "shape": [4, height, width, 3], "data": tensor.ravel().tolist() * 4}
+    body = {"inputs": [image], "outputs": [{"name": "probabilities"}]}
+    answer = client.post("/v2/models/tutorial/infer", json=body)
+    assert answer.headers[HEADER] == "float32"
+    assert len(answer.json()["outputs"][0]["data"]) == 8

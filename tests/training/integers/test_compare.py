@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.inference.familiarity import Familiarity
 from app.inference.networks.contract import Int8, load
 from training.errors import TrainingError
 from training.integers import compare
@@ -51,6 +52,15 @@ def test_answers_are_compared_with_and_without_handing_over(contract):
     assert compare.agreement(contract, network, twin, np.array([0, 1, 1, 0])) == Agreement(
         photos=4, right_float=3, right=2, changed=1, handed_over=2, right_alone=1, changed_alone=2, opposite_alone=1
     )
+
+
+def test_of_what_was_taught_unfamiliar_is_a_verdict_too(contract):
+    known = Familiarity("dense", 0.2, *[np.zeros(1, np.float32)] * 2, *[np.zeros((2, 1), np.float32)] * 2)
+    taught = replace(contract, familiarity=known)
+    sure, labels = two(0.99, 0.99, 0.99), np.array([0, 0, 0])
+    far = np.array([[0.1, 0.1], [0.19, 0.21], [0.15, 0.3]])  # both familiar; near the limit; the twin alone thinks it is not
+    found = compare.agreement(taught, sure, sure, labels, far)
+    assert (found.handed_over, found.changed, found.changed_alone, found.opposite_alone) == (1, 1, 2, 0)
 
 
 def test_a_margin_is_six_deviations_of_undecided_photos():

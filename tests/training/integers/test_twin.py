@@ -139,3 +139,25 @@ def test_a_rare_large_value_does_not_cost_all_others_their_levels():
     values = np.concatenate([random.normal(size=200_000), [10.0]])
     described = Seen(float(values.min()), 10.0, np.zeros(1), values, 10)
     assert of_activation(described)[0] < of_activation(described, fitted=False)[0]
+
+
+def test_sums_of_three_and_depthwise_layers_that_make_several_of_each_channel_are_quantized_too(pictures):
+    import keras
+    from keras import layers as of
+
+    from training.importing import onnx_graph
+
+    keras.utils.set_random_seed(4)
+    image = keras.Input((32, 32, 3), name="image")
+    x = of.Rescaling(1 / 255, name="normalize")(image)
+    x = of.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="first")(x)
+    several = of.DepthwiseConv2D(3, depth_multiplier=2, padding="same", activation="relu", name="several")(x)
+    sides = [of.Conv2D(8, 1, name=name)(several) for name in ("left", "right")]
+    x = of.Add(name="sum")([x, *sides])
+    x = of.Conv2D(2, 1, kernel_initializer=keras.initializers.RandomNormal(0, 4), name="evidence")(x)
+    answer = of.Softmax(name="probabilities")(of.GlobalAveragePooling2D(name="pooled")(x))
+    model = keras.Model(image, answer)
+    exported = onnx_graph.build(model, [layer.name for layer in model.layers[1:]])
+    made = twin(exported, observe(exported, list(pictures)))
+    assert kinds(made).count("Add") == 2
+    np.testing.assert_allclose(answers(made, pictures, np.uint8), answers(exported, pictures, np.float32), atol=0.02)

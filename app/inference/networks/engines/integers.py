@@ -1,8 +1,8 @@
 """A network's twin in 8-bit integers: a photo comes in, its probabilities go out, in about half of the time.
 
-The twin answers where nobody looks inside the network. Where its verdict is close, it hands over to the network: both give
-the same verdicts, and the photos for which that matters are few. `training.export --int8` makes its file, and holds its
-answers to those of the network in float.
+The twin answers where nobody looks inside the network. Where its verdict is close, it hands over to the network, so that
+both nearly always give the same verdict; the photos for which that matters are few. `training.export --int8` makes its file,
+and holds its answers to those of the network in float.
 """
 
 import functools

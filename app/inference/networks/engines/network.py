@@ -36,7 +36,7 @@ class Twin(Protocol):
         """Run one photo, (1, height, width, 3) uint8, through the twin."""
 
     def settles(self, result: ForwardPass) -> bool:
-        """Whether the network would certainly give the same verdict."""
+        """Whether the verdict is so clear that the network will give the same."""
 
 
 class Network(Protocol):

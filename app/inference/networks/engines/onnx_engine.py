@@ -21,7 +21,7 @@ from app.inference.networks.epochs import RecentEpochs
 from app.inference.networks.onnx import onnx_changes, onnx_file
 from app.inference.networks.onnx.onnx_changes import Change
 from app.inference.networks.onnx.onnx_file import ModelFile
-from app.inference.networks.runtime import passing_session, session
+from app.inference.networks.runtime import import_onnxruntime, passing_session, session
 from app.inference.networks.weights import GivenWeights, Weights, filters_last
 
 
@@ -41,6 +41,7 @@ class OnnxNetwork:
         try:
             self._file = ModelFile(path, self.sha256)
             self._epochs: RecentEpochs[OnnxNetwork] = RecentEpochs(contract)
+            import_onnxruntime()  # once, before two threads might
             with ThreadPoolExecutor(1) as beside:  # making a session is most of the start
                 twin = beside.submit(integers.twin, contract, precision)
                 self._begin(self._file, Changes(), None, session(path))
