@@ -3,7 +3,6 @@
 import pytest
 
 SLOW = {
-    "tests/benchmarks/test_clients.py::test_the_benchmark_of_memory": "the benchmark of memory runs and measures",
     "tests/docs/test_commands.py::test_a_command_of_the_documentation": "the commands of README and docs/, training among them",
     "tests/model/test_shipped_networks.py::test_the_claimed_accuracy_is_measured_again": "the accuracy of the model card, photo by photo",
     "tests/model/test_twin.py::test_the_claimed_agreement": "the agreement of the twin in integers, photo by photo",
@@ -12,7 +11,6 @@ SLOW = {
     "tests/test_examples.py::test_feature_maps": "examples/feature_maps.py draws what the service answers",
     "tests/training/importing/test_brought.py::test_it_answers": "networks with every layer that is brought answer as the original",
     "tests/training/test_end_to_end.py": "train, evaluate, export and serve fit together",
-    "tests/training/test_export_int8.py::test_a_network_that_was_taught": "a network that was taught gets a twin in integers",
     "tests/training/test_kept.py": "the network after each epoch is kept, resumed and exported",
     "tests/training/test_rebuild.py": "Keras gets the network that the service taught",
     "tests/training/test_resume.py": "a run that is killed and resumed gives the network of one that was not",
@@ -20,9 +18,7 @@ SLOW = {
     "tests/training/test_small_sets.py::test_a_network_that_learned_nothing": "a network that may be guessing is said to be so",
     "tests/training/test_small_sets.py::test_resuming_a_finished": "resuming a finished run says that it is finished",
     "tests/training/test_small_sets.py::test_the_history": "the history holds the settings that fit the number of photos",
-    "tests/training/test_stopped.py::test_a_run_that_was_stopped": "after Ctrl-C the last line is the command that continues",
     "tests/training/test_train.py::test_another_seed": "the seed matters",
-    "tests/training/test_train.py::test_other_classes": "other classes than cats are trained, exported and answered",
     "tests/training/test_train.py::test_the_same_seed": "training can be repeated bit for bit",
     "tests/training/test_train.py::test_training_lowers": "training learns",
     "tests/training/transfer/test_transfer.py": "a network of other classes starts from the shipped convolutions, and is served",
@@ -57,6 +53,14 @@ LONG = {
     "tests/deploy/ray": "Ray, which is installed for it, serves and classifies",
     "tests/deploy/test_pythons.py": "other Pythons, of which each gets an environment of its own, serve",
     "tests/training/test_refine_whole.py": "version 2.0.0's recipe runs from photos to network, and its features are resumed",
+    "tests/benchmarks/test_clients.py::test_the_benchmark_of_memory": "the benchmark of memory runs and measures",
+    "tests/training/test_export_int8.py::test_a_network_that_was_taught": "a network that was taught gets a twin in integers",
+    "tests/training/test_stopped.py::test_a_run_that_was_stopped": "after Ctrl-C the last line is the command that continues",
+    "tests/training/test_train.py::test_other_classes": "other classes than cats are trained, exported and answered",
+    "tests/app/routes/test_teach.py::test_two_jobs": "of two jobs one waits; test_teaching.py teaches beside a service, too",
+    "tests/browser/test_surgery.py::test_axe_finds_no_violation_in_a_changed_network[dark": "the same of a changed network",
+    "tests/faults/test_teaching.py::test_a_service_teaches_while_it_answers_and_every_process_serves_the_network[1": "one process teaches as two do",
+    "tests/model/test_shipped_networks.py::test_the_claimed_accuracy_is_measured_again_on_the_photos[val-breeds-cat": "accuracy on a second set",
 }
 """What takes minutes more: `make test-all` runs it, CI does not. Run that after changing what it guards."""
 
