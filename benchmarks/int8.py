@@ -18,13 +18,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import photos
 from benchmarks.clients import FORM, form, missing, saturate
-from benchmarks.load import CORES, SATURATING, described
+from benchmarks.load import CORES, SATURATING, begin, described, loop
 from benchmarks.start import resident, start
 
 ROOT = Path(__file__).parent.parent
@@ -79,7 +77,7 @@ def turns(before: Path, seconds: int, count: int) -> list[dict]:
             running[name] = (process, url)
         spawn = multiprocessing.get_context("spawn")
         pools = {
-            name: stack.enter_context(spawn.Pool(CORES, initializer=_load, initargs=(precision,)))
+            name: stack.enter_context(spawn.Pool(CORES, initializer=begin, initargs=(precision,)))
             for name, precision in PRECISIONS.items()
         }
         collected = []
@@ -94,32 +92,10 @@ def turns(before: Path, seconds: int, count: int) -> list[dict]:
                     found["resident"][name] = resident(process.pid)
                 else:
                     pool = pools[name.removesuffix(" limit")]
-                    found[mix][name] = round(sum(pool.starmap(_loop, [(bodies[mix], seconds)] * CORES, chunksize=1)), 2)
+                    found[mix][name] = round(sum(pool.starmap(loop, [(bodies[mix], seconds)] * CORES, chunksize=1)), 2)
             if number >= 0:  # the first turn warms up
                 collected.append(found)
         return collected
-
-
-_work: Callable[[bytes], object]
-
-
-def _load(precision: str) -> None:
-    from app.inference.networks.contract import load
-    from app.inference.networks.engines.onnx_engine import OnnxNetwork
-    from app.inference.predict import PredictOptions, predict
-
-    global _work
-    network = OnnxNetwork(load(ROOT / "model" / "cat"), precision)
-    _work = lambda photo: predict(photo, network, PredictOptions("none"), 10**8)  # noqa: E731  stays between calls
-
-
-def _loop(mix: list[bytes], seconds: int) -> float:
-    _work(mix[0])
-    count, began = 0, time.perf_counter()
-    while (passed := time.perf_counter() - began) < seconds:
-        _work(mix[count % len(mix)])
-        count += 1
-    return count / passed
 
 
 def summary(rounds: list[dict[str, float]]) -> dict:

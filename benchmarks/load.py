@@ -106,30 +106,32 @@ def under(url: str, bodies: list[bytes], peak: float, share: float, seconds: int
 
 def limit(mix: list[bytes], seconds: int) -> float:
     """Photos per second that all cores together decode, resize and run through the network, without HTTP."""
-    with multiprocessing.get_context("spawn").Pool(CORES, initializer=_load) as pool:
-        return sum(pool.starmap(_loop, [(mix, seconds)] * CORES, chunksize=1))
+    with multiprocessing.get_context("spawn").Pool(CORES, initializer=begin) as pool:
+        return sum(pool.starmap(loop, [(mix, seconds)] * CORES, chunksize=1))
 
 
 def single(mix: list[bytes]) -> float:
     """Milliseconds of the same work on one core while the others are idle: the median over photos."""
-    with multiprocessing.get_context("spawn").Pool(1, initializer=_load) as pool:
+    with multiprocessing.get_context("spawn").Pool(1, initializer=begin) as pool:
         return pool.apply(_alone, (mix,))
 
 
 _work: Callable[[bytes], object]
 
 
-def _load() -> None:
+def begin(precision: str = "auto") -> None:
+    """Load the network `cat` in a worker, for `loop`; its twin may answer as the setting `precision` says."""
     from app.inference.networks.contract import load
     from app.inference.networks.engines.onnx_engine import OnnxNetwork
     from app.inference.predict import PredictOptions, predict
 
     global _work
-    network = OnnxNetwork(load(ROOT / "model" / "cat"), "auto")
+    network = OnnxNetwork(load(ROOT / "model" / "cat"), precision)
     _work = lambda photo: predict(photo, network, PredictOptions("none"), 10**8)  # noqa: E731  stays between calls
 
 
-def _loop(mix: list[bytes], seconds: int) -> float:
+def loop(mix: list[bytes], seconds: int) -> float:
+    """Photos per second of one worker that `begin` has prepared."""
     _work(mix[0])
     count, began = 0, time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds:
