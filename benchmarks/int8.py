@@ -15,19 +15,14 @@ import json
 import multiprocessing
 import random
 import statistics
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks import photos
 from benchmarks.clients import FORM, form, missing, saturate
-from benchmarks.load import CORES, SATURATING, begin, described, loop
-from benchmarks.start import resident, start
+from benchmarks.load import CORES, MIXES, PATHS, SATURATING, begin, described, loop
+from benchmarks.start import ROOT, resident, revision, start
 
-ROOT = Path(__file__).parent.parent
-PATH = "/predict?feature_maps=none"
-MIXES = {"web": photos.web, "phone": photos.phone}
+PATH = PATHS["bare"]
 PRECISIONS = {"float32": "float32", "int8": "auto"}
 
 
@@ -42,14 +37,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if missing():
         sys.exit(f"apt-get install {' '.join(missing())}")
-    with tempfile.TemporaryDirectory() as folder:
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", "--quiet", folder, arguments.before], check=True)  # noqa: S603
-        try:
-            processes = range(arguments.processes)
-            rounds = [one for _ in processes for one in turns(Path(folder), arguments.seconds, arguments.turns)]
-        finally:
-            subprocess.run([*git, "remove", "--force", folder], check=True)  # noqa: S603
+    with revision(arguments.before) as before:
+        processes = range(arguments.processes)
+        rounds = [one for _ in processes for one in turns(before, arguments.seconds, arguments.turns)]
     result = described() | {"before": arguments.before, "seconds": arguments.seconds}
     result |= {"turns": arguments.turns, "processes": arguments.processes}
     result["mixes"] = {mix: summary([one[mix] for one in rounds]) for mix in MIXES}

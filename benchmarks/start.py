@@ -5,6 +5,7 @@
 Prints a table and writes benchmarks/start.json. The first start is not counted: it compiles and caches Python's bytecode.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -12,7 +13,9 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -69,6 +72,18 @@ def start(folder: Path = ROOT, **settings: str) -> tuple[float, subprocess.Popen
         if process.poll() is not None:
             sys.exit("the service did not start")
         time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def revision(name: str) -> Iterator[Path]:
+    """A folder with another revision, for as long as it is needed."""
+    git = ["git", "-C", str(ROOT), "worktree"]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([*git, "add", "--detach", "--quiet", folder, name], check=True)  # noqa: S603
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run([*git, "remove", "--force", folder], check=True)  # noqa: S603
 
 
 def free_port() -> int:

@@ -13,18 +13,15 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import photos
 from benchmarks.clients import FORM, form, saturate
 from benchmarks.scaling import spent
-from benchmarks.start import start
+from benchmarks.start import ROOT, revision, start
 
-ROOT = Path(__file__).parent.parent
 ROUNDS, PHOTOS, SECONDS = 3, 24, 5
 ASKED = {
     "web photo": (photos.web, "/predict?feature_maps=none"),
@@ -40,15 +37,10 @@ def main() -> None:
     parser.add_argument("--before", required=True, help="the revision to compare with")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", "--quiet", folder, arguments.before], check=True)  # noqa: S603
-        try:
-            microseconds = {
-                what: measured(make(), path, {"before": Path(folder), "after": ROOT}) for what, (make, path) in ASKED.items()
-            }
-        finally:
-            subprocess.run([*git, "remove", "--force", folder], check=True)  # noqa: S603
+    with revision(arguments.before) as before:
+        microseconds = {
+            what: measured(make(), path, {"before": before, "after": ROOT}) for what, (make, path) in ASKED.items()
+        }
     result = {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "before": arguments.before,

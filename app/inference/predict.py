@@ -92,7 +92,7 @@ def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: 
         assert stage is not None  # chosen_stages checked it
         maps.append(summarize(name, stage.kind, result.stages[name], options.channels, options.feature_maps == "thumbnails"))
     stopwatch.lap("feature_maps")
-    probabilities = by_class(network, result.probabilities)
+    probabilities = network.contract.by_class(result.probabilities)
     picture, peak, subject = None, None, None
     if with_heatmap:
         subject = options.heatmap_class or heatmap.subject(network.contract, probabilities)
@@ -114,11 +114,6 @@ def predict(data: bytes, network: Network, options: PredictOptions, max_pixels: 
         precision="float32" if twin is None else "int8",
         model_sha256=(network if twin is None else twin).sha256,
     )
-
-
-def by_class(network: Network, probabilities: np.ndarray) -> dict[str, float]:
-    """The probabilities of a pass, (n,), by class name."""
-    return dict(zip(network.contract.classes, map(float, probabilities), strict=True))
 
 
 def likeliest(probabilities: dict[str, float]) -> str:

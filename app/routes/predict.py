@@ -14,7 +14,6 @@ from app.inference.explain.compare import compare
 from app.inference.predict import (
     Answer,
     PredictOptions,
-    by_class,
     check_class,
     chosen_stages,
     input_file,
@@ -156,6 +155,6 @@ async def post_feature_maps(
     def work() -> Response:
         with edited(chosen, request, edits) as network:
             result = raw_stages(data, network, tuple(stages), service.settings.max_pixels)
-            return arrays.response(result.stages, by_class(network, result.probabilities), network.changes.count)
+            return arrays.response(result.stages, network.contract.by_class(result.probabilities), network.changes.count)
 
     return await service.workers.run(work)

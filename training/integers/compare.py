@@ -67,7 +67,7 @@ def agreement(
     has the margin; `distances`, (n, 2), are those that both found, of a network that was taught.
     """
     far = np.full((len(labels), 2), None) if distances is None else distances
-    settled = np.array([contract.settled(_named(contract, row), one) for row, one in zip(twin, far[:, 1], strict=True)])
+    settled = np.array([contract.settled(contract.by_class(row), one) for row, one in zip(twin, far[:, 1], strict=True)])
     together = np.where(settled[:, None], twin, network)
     verdicts, own = _verdicts(contract, network, far[:, 0]), _verdicts(contract, twin, far[:, 1])
     either = np.isin(verdicts, UNDECIDED_VERDICTS) | np.isin(own, UNDECIDED_VERDICTS)
@@ -129,8 +129,4 @@ def _right(probabilities: np.ndarray, labels: np.ndarray) -> int:
 
 
 def _verdicts(contract: Contract, probabilities: np.ndarray, far: np.ndarray) -> np.ndarray:
-    return np.array([contract.verdict(_named(contract, row), one) for row, one in zip(probabilities, far, strict=True)])
-
-
-def _named(contract: Contract, row: np.ndarray) -> dict[str, float]:
-    return dict(zip(contract.classes, map(float, row), strict=True))
+    return np.array([contract.verdict(contract.by_class(row), one) for row, one in zip(probabilities, far, strict=True)])

@@ -10,14 +10,13 @@ from onnx import numpy_helper
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution of the graph: its node, what it reads, whether it is depthwise, the cut-off behind it (or None) and the
-    range, `low` to `high`, that the cut-off leaves.
+    """A convolution of the graph: its node, what it reads, whether it is depthwise, and the range, `low` to `high`, that the
+    cut-off behind it leaves, if there is one.
     """
 
     node: onnx.NodeProto
     reads: str
     depthwise: bool
-    cut: onnx.NodeProto | None
     low: float = -np.inf
     high: float = np.inf
 
@@ -36,5 +35,5 @@ def layers(model: onnx.ModelProto) -> dict[str, Layer]:
             if cut is not None:
                 low, high = [weights[name].item() for name in cut.input[1:]] or [0.0, np.inf]
             group = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-            collected[(node if cut is None else cut).output[0]] = Layer(node, node.input[0], group > 1, cut, low, high)
+            collected[(node if cut is None else cut).output[0]] = Layer(node, node.input[0], group > 1, low, high)
     return collected

@@ -1,6 +1,6 @@
 """A network and photos come in; what they make of each of its pictures goes out: the ranges that integers will stand for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,13 +26,8 @@ class Seen:
     positions: int
 
 
-def observe(
-    model: onnx.ModelProto, photos: Sequence[np.ndarray], tell: Callable[[int, int], None] = lambda done, of: None
-) -> dict[str, Seen]:
-    """Run the network in float on photos, each (height, width, 3) uint8, and describe every activation that is a picture.
-
-    `tell` is told after each photo how many are done, and of how many.
-    """
+def observe(model: onnx.ModelProto, photos: Iterable[np.ndarray]) -> dict[str, Seen]:
+    """Run the network in float on photos, each (height, width, 3) uint8, and describe every activation that is a picture."""
     every = onnx.ModelProto()
     every.CopyFrom(model)
     del every.graph.output[:]
@@ -41,14 +36,13 @@ def observe(
     runs, random = session(every.SerializeToString()), np.random.default_rng(0)
     rows: dict[str, list[tuple[float, float, np.ndarray, np.ndarray]]] = {}
     positions: dict[str, int] = {}
-    for done, photo in enumerate(photos, start=1):
+    for photo in photos:
         for name, values in zip(names, runs.run(names, {"image": photo[np.newaxis].astype(np.float32)}), strict=True):
             if values.ndim == 4:
                 flat = values.reshape(values.shape[1], -1)
                 drawn = random.choice(flat.ravel(), SAMPLE)
                 positions[name] = flat.shape[1]
                 rows.setdefault(name, []).append((flat.min(), flat.max(), flat.mean(axis=1), drawn))
-        tell(done, len(photos))
     collected = {}
     for name, seen in rows.items():
         lows, highs, means, samples = zip(*seen, strict=True)

@@ -5,6 +5,8 @@ import numpy as np
 from training.integers.observe import Seen
 
 LEVELS = 255
+"""Steps between the smallest and the largest byte."""
+
 SAFE_PAIR = 128
 """The most that two neighbouring weights of one sign may add up to: 255 x 128 = 32,640 is below 2**15."""
 

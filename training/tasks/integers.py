@@ -65,7 +65,7 @@ def export(folder: Path, data: Path, sets: Mapping[str, Path]) -> dict[str, Any]
         raise TrainingError(str(error)) from error
     chosen, others = _split(data, known.classes)
     compared = {name: photos(path, known.classes, every_class=False) for name, path in sets.items()} or {HELD_OUT: others}
-    seen = observe(model, [pixels[0] for pixels in _each(known, chosen, lambda pixels: pixels, "finding ranges")])
+    seen = observe(model, (pixels[0] for pixels in _each(known, chosen, lambda pixels: pixels, "finding ranges")))
     if not seen:
         raise TrainingError(f"no photo of the training split below {data} can be read")
     familiar = (known.familiarity.stage,) if known.familiarity else ()

@@ -9,7 +9,7 @@ from PIL import Image
 from app.inference.decode import MAX_PIXELS, OVERSAMPLING, Photo, decode
 from app.inference.explain.guises import GUISES
 from app.inference.networks.engines.network import Network
-from app.inference.predict import by_class, read
+from app.inference.predict import read
 from app.inference.tensor import to_tensor
 
 MAX_SIDE = 1216
@@ -56,7 +56,7 @@ def compare(
             else:
                 tensor = known[key] if key in known else read(data, network, max_pixels)[1]
             result = network.run(tensor)
-            probabilities[network.contract.network] = by_class(network, result.probabilities)
+            probabilities[network.contract.network] = network.contract.by_class(result.probabilities)
             distances[network.contract.network] = result.distance
         small = image.copy()
         small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)

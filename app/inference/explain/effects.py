@@ -17,7 +17,7 @@ from app.inference.networks.contract import Contract, Stage
 from app.inference.networks.engines.network import Network
 from app.inference.networks.onnx.onnx_changes import FIRST
 from app.inference.networks.rest import Rest, in_graph
-from app.inference.predict import by_class, likeliest, read
+from app.inference.predict import likeliest, read
 
 MAX_PASSES = 64
 """The work of one question, in passes through the whole network. Near its end, that is enough for a thousand channels."""
@@ -73,7 +73,7 @@ def effects(
     rest = Rest(network, stage)
     passed = network.run(tensor, [name for name in rest.needs if name != FIRST])
     inputs = {name: in_graph(tensor[0] if name == FIRST else passed.stages[name]) for name in rest.needs}
-    before = by_class(network, passed.probabilities)
+    before = network.contract.by_class(passed.probabilities)
     label = likeliest(before)
     means = np.abs(as_picture(passed.stages[stage.name])).mean(axis=(0, 1))
     strongest = np.argsort(-means, kind="stable")[: min(limit, most_channels(network.contract, stage))]
@@ -86,7 +86,7 @@ def effects(
         if means[channel]:  # muting what is 0 everywhere changes nothing
             original = values[0, channel].copy()
             values[0, channel] = 0
-            after = by_class(network, rest.run(inputs))
+            after = network.contract.by_class(rest.run(inputs))
             values[0, channel] = original
         found.append(Effect(channel, float(means[channel]), after, after[label] - before[label]))
     found.sort(key=lambda effect: (-abs(effect.change), effect.channel))

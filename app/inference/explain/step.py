@@ -16,7 +16,7 @@ from app.inference.explain.backpropagation import cross_entropy, gradients, need
 from app.inference.explain.explain import INPUT, check_unit
 from app.inference.networks.contract import Contract, Stage
 from app.inference.networks.engines.network import ForwardPass, Network
-from app.inference.predict import by_class, read
+from app.inference.predict import read
 
 COLOURS = 255
 """Training counts colours from 0 to 1, so its weights on them are 255 times those here, and their gradients a 255th."""
@@ -161,7 +161,7 @@ def _after(network: Network, moving: _Moving, size: float, tensor: np.ndarray, r
 def _moment(network: Network, passed: ForwardPass, right: int) -> Moment:
     scores = passed.stages[_scores(network.contract)]
     loss = cross_entropy(scores, right) if np.isfinite(scores).all() else math.inf
-    return Moment(loss, by_class(network, passed.probabilities))
+    return Moment(loss, network.contract.by_class(passed.probabilities))
 
 
 def _scores(contract: Contract) -> str:

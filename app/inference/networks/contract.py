@@ -7,7 +7,7 @@ about a network.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ EPOCHS_FILE = "epochs.npy"
 """The file with a network's weights after each epoch: (epochs + 1, parameters) float16."""
 
 TINY = 1e-30
+"""Stands for a probability of 0, which has no logarithm."""
+
 NEAR = 0.1
 """The share of the limit within which a distance from what was taught is too near to it for integers to tell."""
 
@@ -148,6 +150,10 @@ class Contract:
     def stage(self, name: str) -> Stage | None:
         """The stage or inner layer of that name, or None."""
         return next((stage for stage in (*self.stages, *self.inner) if stage.name == name), None)
+
+    def by_class(self, probabilities: Iterable[float]) -> dict[str, float]:
+        """The probabilities of a pass, in the order of the classes, by class name."""
+        return dict(zip(self.classes, map(float, probabilities), strict=True))
 
     def verdict(self, probabilities: Mapping[str, float], distance: float | None = None) -> str:
         """`unfamiliar` if the photo's `distance` from what was taught exceeds the limit; or else the likeliest class, or

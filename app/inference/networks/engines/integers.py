@@ -14,7 +14,7 @@ import numpy as np
 
 from app.errors import InvalidRequest, NetworkError
 from app.inference.networks.contract import INT8_FILE, Contract
-from app.inference.networks.engines.network import ForwardPass, Network, Twin, passed
+from app.inference.networks.engines.network import ForwardPass, Network, Twin, channels_last, passed
 from app.inference.networks.runtime import session
 
 PRECISIONS = ("auto", "float32", "int8")
@@ -48,14 +48,12 @@ class IntegerTwin:
     def run(self, pixels: np.ndarray) -> ForwardPass:
         """See Twin.run."""
         outputs = self._session.run(self._outputs, {"image": pixels})
-        arrays = {name: output[0] for name, output in zip(self._outputs, outputs, strict=True)}
-        arrays = {name: values.transpose(1, 2, 0) if values.ndim == 3 else values for name, values in arrays.items()}
+        arrays = {name: channels_last(output[0]) for name, output in zip(self._outputs, outputs, strict=True)}
         return passed(self.contract, arrays)
 
     def settles(self, result: ForwardPass) -> bool:
         """See Twin.settles."""
-        probabilities = dict(zip(self.contract.classes, map(float, result.probabilities), strict=True))
-        return self.contract.settled(probabilities, result.distance)
+        return self.contract.settled(self.contract.by_class(result.probabilities), result.distance)
 
 
 def twin(contract: Contract, precision: str) -> IntegerTwin | None:

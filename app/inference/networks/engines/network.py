@@ -106,6 +106,11 @@ def passed(contract: Contract, arrays: dict[str, np.ndarray]) -> ForwardPass:
     return ForwardPass(arrays["probabilities"], arrays, known.distance(arrays[known.stage]) if known else None)
 
 
+def channels_last(output: np.ndarray) -> np.ndarray:
+    """ONNX's (channels, height, width) as (height, width, channels), as people and Keras read it. A view, no copy."""
+    return output.transpose(1, 2, 0) if output.ndim == 3 else output
+
+
 def check_finite(arrays: dict[str, np.ndarray]) -> None:
     """Raise InvalidRequest when a stage of an edited network, by name, has numbers that are not finite."""
     for name, values in reversed(arrays.items()):  # the probabilities last: they follow from the stages

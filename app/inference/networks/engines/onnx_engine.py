@@ -16,7 +16,7 @@ from app.inference.networks import edits, epochs
 from app.inference.networks.contract import INT8_FILE, Contract
 from app.inference.networks.edits import Changes, Edit
 from app.inference.networks.engines import integers
-from app.inference.networks.engines.network import ForwardPass, Twin, check_finite, computed, passed
+from app.inference.networks.engines.network import ForwardPass, Twin, channels_last, check_finite, computed, passed
 from app.inference.networks.epochs import RecentEpochs
 from app.inference.networks.onnx import onnx_changes, onnx_file
 from app.inference.networks.onnx.onnx_changes import Change
@@ -98,7 +98,7 @@ class OnnxNetwork:
         """See Network.run."""
         names = computed(self.contract, stages)
         outputs = self._active_session(names).run(names, {"image": tensor})
-        arrays = {name: _channels_last(output[0]) for name, output in zip(names, outputs, strict=True)}
+        arrays = {name: channels_last(output[0]) for name, output in zip(names, outputs, strict=True)}
         if self.changes.count:
             check_finite(arrays)
         return passed(self.contract, arrays)
@@ -163,7 +163,7 @@ class OnnxNetwork:
 
     def slopes(self, stage: str) -> np.ndarray:
         """See Network.slopes."""
-        return _channels_last(self._file.weight(f"{stage}/slopes"))
+        return channels_last(self._file.weight(f"{stage}/slopes"))
 
     def normalization(self, stage: str) -> tuple[np.ndarray, np.ndarray]:
         """See Network.normalization."""
@@ -172,11 +172,6 @@ class OnnxNetwork:
 
 _WITH_EDITED: weakref.WeakSet[OnnxNetwork] = weakref.WeakSet()
 """The network that holds an edited one, of all that are loaded; two threads at once may leave two."""
-
-
-def _channels_last(output: np.ndarray) -> np.ndarray:
-    """ONNX's (channels, height, width) as (height, width, channels), as people and Keras read it. A view, no copy."""
-    return output.transpose(1, 2, 0) if output.ndim == 3 else output
 
 
 def _replaced(weights: np.ndarray, _: np.ndarray) -> np.ndarray:
