@@ -46,6 +46,7 @@ class Service:
         self.networks: dict[str, Network] = {}
         self.versions: dict[str, dict[str, Network]] = {}
         self.records: Records = {}
+        self._loaded_from: list[tuple[str, int]] = []
         self.keys = ApiKeys(settings)
         self.jobs: Jobs | None = None
         self.no_store = "Nothing can be taught or corrected here: the setting CATSCOPE_STORE names no folder for it."
@@ -71,12 +72,10 @@ class Service:
         """Reload whenever networks in the store have changed, whichever process or replica changed them. Does not return."""
         if self.jobs is None:
             return
-        served = await asyncio.to_thread(_state, self.jobs.networks)
         while True:
             await asyncio.sleep(WATCH_S)
-            found = await asyncio.to_thread(_state, self.jobs.networks)
-            if found != served and self.ready:
-                served = found
+            found = await asyncio.to_thread(_state, self.settings.taught)
+            if found != self._loaded_from and self.ready:
                 await self._reload_quietly()
 
     def is_taught(self, network: Network) -> bool:
@@ -111,6 +110,8 @@ class Service:
     def _loaded(self) -> "tuple[Loaded, Records]":
         before = {network.contract.folder: network for network in _every(self.versions)}
         settings = self.settings
+        # What is added from here on is found by the next look: the state is that of before the networks were read.
+        self._loaded_from = _state(settings.taught) if settings.has_store else []
         catalogue = load_all(settings.networks, settings.engine, settings.pins, loaded=before, precision=settings.precision)
         for name in self.networks:  # a reload
             if name not in catalogue.networks and (settings.model_dir / name).is_dir():

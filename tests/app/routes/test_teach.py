@@ -14,7 +14,7 @@ from app.teach import jobs as teach_jobs
 from app.teach.jobs import FINAL, Jobs
 from app.teach.worker import NICENESS
 from tests.app.teaching import CLASSES, MODEL, finished, photos, processes_of, wait_for, wait_until_free
-from tests.conftest import command, ready_client, sha256
+from tests.conftest import ready_client, sha256
 
 
 @pytest.fixture(scope="module")
@@ -300,27 +300,6 @@ def test_a_photo_or_a_body_that_is_too_large_is_refused(model_dir, tmp_path, pho
         answer = client.post("/teach", files=[("one", (f"{n}.jpg", b"x" * 1999)) for n in range(60)])
         assert answer.status_code == 413
         assert not list((tmp_path / "store" / "jobs").glob("*-*"))
-
-
-def test_an_unusable_network_in_the_store_stops_nothing(model_dir, tmp_path, cat_photo):
-    shutil.copytree(model_dir / "tutorial", tmp_path / "networks" / "mine")
-    (tmp_path / "networks" / "mine" / "model.onnx").write_bytes(b"damaged")
-    with ready_client(model_dir, store=tmp_path) as client:
-        assert [row["network"] for row in client.get("/models").json()["networks"]] == ["dense", "tutorial"]
-
-
-def test_what_is_taught_elsewhere_is_served_here(model_dir, tmp_path):
-    """Another replica with the same store, or a command, has added a network."""
-    with ready_client(model_dir, store=tmp_path) as client:
-        shutil.copytree(model_dir / "tutorial", tmp_path / "other")
-        (tmp_path / "other").rename(tmp_path / "networks" / "other")
-        for _ in range(200):
-            names = [row["network"] for row in client.get("/models").json()["networks"]]
-            if "other" in names:
-                break
-            time.sleep(0.1)
-        assert names == ["dense", "tutorial", "other"]
-        assert "block1_conv" in command("inspect", "other", model_dir=model_dir, store=tmp_path).stdout
 
 
 def test_what_an_earlier_service_left_is_cleared_away(model_dir, tmp_path):
