@@ -20,7 +20,8 @@ from app.inference.explain.step import take_step
 from app.middleware.request_log import GONE
 from app.routes.options import OptionsRoute
 from app.routes.parameters import ONE_AT_A_TIME, Chosen, EditsOption, Precision, ServiceNeeded, StageName, edited
-from app.schemas import arrays, explanation, form, guises, shared
+from app.schemas import arrays, form, guises, shared
+from app.schemas.explanation import stages, steps, units
 
 router = APIRouter(tags=["explanations"], route_class=OptionsRoute)
 
@@ -31,7 +32,7 @@ PICTURE = {"description": "All channels on one colour scale, with its legend", "
 @router.post(
     "/explain/unit",
     summary="The arithmetic behind one number",
-    response_model=explanation.UnitExplanation,
+    response_model=units.UnitExplanation,
     responses=problems.responses(*ERRORS),
     openapi_extra=form.FORM,
 )
@@ -47,9 +48,13 @@ async def post_unit(
         int, Query(ge=1, le=1000, description="How many inputs of a fully connected unit to list")
     ] = 12,
     edits: EditsOption = None,
+    precision: Precision = "auto",
 ) -> Response:
     """Recomputes one number of a feature map in float64, from the same inputs, weights and bias, one term at a time, and
     shows it beside the number that the network computed.
+
+    With `precision=int8`, `integers` has the same of the network's twin in integers: worked out in whole numbers, it is
+    exactly what the twin computed.
     """
     check_unit(chosen.contract, stage, (row, column, channel))
     data = await form.file(request)
@@ -57,8 +62,10 @@ async def post_unit(
     def work() -> Response:
         position = (row, column, channel)
         with edited(chosen, request, edits) as network:
-            photo, audit = explain_unit(data, network, stage, position, contributions, service.settings.max_pixels)
-            return shared.response(explanation.unit(photo, audit, network))
+            photo, audit, integers = explain_unit(
+                data, network, stage, position, contributions, service.settings.max_pixels, precision == "int8"
+            )
+            return shared.response(units.unit(photo, audit, network, integers))
 
     return await service.workers.run(work)
 
@@ -66,7 +73,7 @@ async def post_unit(
 @router.post(
     "/explain/stage",
     summary="Everything that one stage computed",
-    response_model=explanation.StageExplanation,
+    response_model=stages.StageExplanation,
     responses=problems.responses(*ERRORS),
     openapi_extra=form.FORM,
 )
@@ -101,7 +108,7 @@ async def post_stage(
     def work() -> Response:
         with edited(chosen, request, edits) as network:
             explained = explain_stage(data, network, stage, channel, sheet, service.settings.max_pixels)
-            return shared.response(explanation.stage(stage, explained, channel, network, with_values=values))
+            return shared.response(stages.stage(stage, explained, channel, network, with_values=values))
 
     return await service.workers.run(work)
 
@@ -109,7 +116,7 @@ async def post_stage(
 @router.post(
     "/explain/effects",
     summary="What would change without each of a stage's channels?",
-    response_model=explanation.EffectsAnswer,
+    response_model=stages.EffectsAnswer,
     responses=problems.responses(*ERRORS),
     openapi_extra=form.FORM,
 )
@@ -135,7 +142,7 @@ async def post_effects(
     def work() -> Response:
         with edited(chosen, request, edits) as network:
             found = effects(data, network, named, limit, service.settings.max_pixels, stop.is_set)
-            return shared.response(explanation.effects(stage, found, network))
+            return shared.response(stages.effects(stage, found, network))
 
     async def stop_when_the_client_leaves() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -155,7 +162,7 @@ async def post_effects(
 @router.post(
     "/explain/step",
     summary="What would the network learn from this photo in one step?",
-    response_model=explanation.StepAnswer,
+    response_model=steps.StepAnswer,
     responses=problems.responses(*ERRORS),
     openapi_extra=form.FORM,
 )
@@ -197,7 +204,7 @@ async def post_step(
     def work() -> Response:
         with ONE_AT_A_TIME:
             taken = take_step(data, chosen, named, channel, truth, learning_rate, service.settings.max_pixels)
-        return shared.response(explanation.step(stage, channel, truth, taken, chosen))
+        return shared.response(steps.step(stage, channel, truth, taken, chosen))
 
     return await service.workers.run(work)
 

@@ -54,6 +54,7 @@ class OptionsRoute(APIRoute):
 
 
 def _query_names(dependant: Dependant) -> list[str]:
-    """The names of the query parameters of an endpoint and of all that it depends on."""
+    """The names of the query parameters of an endpoint and of all that it depends on, once each."""
     names = [parameter.alias for parameter in dependant.query_params]
-    return names + [name for needed in dependant.dependencies for name in _query_names(needed)]
+    names += [name for needed in dependant.dependencies for name in _query_names(needed)]
+    return list(dict.fromkeys(names))

@@ -8,6 +8,7 @@ The peers' own Pythons import this module, so it may only need numpy, Pillow and
 """
 
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 MODEL = Path(__file__).parents[2] / "model" / "cat"
-SIDE = 304  # pixels; what contract.json says
+SIDE = json.loads((MODEL / "contract.json").read_text())["input"]["shape"][0]  # pixels
 CLASSES = ("cat", "not_cat")
 CORES = len(os.sched_getaffinity(0))
 
@@ -24,10 +25,10 @@ class Work(Protocol):
     """The two halves of the work, which peers put where they belong: decoding a request, and running a batch."""
 
     def tensor(self, data: bytes) -> np.ndarray:
-        """A photo's bytes as (304, 304, 3) float32, 0..255."""
+        """A photo's bytes as (SIDE, SIDE, 3) float32, 0..255."""
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
-        """The (n, 2) float32 probabilities of (n, 304, 304, 3) float32."""
+        """The (n, 2) float32 probabilities of (n, SIDE, SIDE, 3) float32."""
 
 
 def variant() -> str:

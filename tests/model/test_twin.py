@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from app.inference.decode import decode
+from app.inference.explain.integer_audit import integer_audit
 from app.inference.networks.contract import INT8_FILE, load
 from app.inference.networks.engines import integers
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
@@ -95,8 +96,32 @@ def test_the_claimed_agreement_is_measured_again(network, described):
     assert measured.opposite_alone == 0
 
 
+def test_the_audit_of_its_integers_agrees_to_the_last_bit(network):
+    """Random units of every layer in integers, those at the picture's corners too."""
+    contract, random = network.contract, np.random.default_rng(0)
+    image = Image.open(CHELSEA).convert("RGB").resize(contract.input_shape[1::-1])
+    pixels = np.asarray(image)[None]
+    audited = 0
+    for stage in (*contract.stages, *contract.inner):
+        if stage.kind not in ("convolution", "depthwise_convolution"):
+            continue
+        height, width, channels = stage.shape
+        places = [(0, 0), (height - 1, width - 1), *((random.integers(height), random.integers(width)) for _ in range(3))]
+        for row, column in places:
+            position = (int(row), int(column), int(random.integers(channels)))
+            found = integer_audit(network.integers, contract, stage, pixels, position)
+            if found is None:
+                assert stage.name in ("stem", "block1_depthwise", "block1", "likeness", "doubt", "rivals_scores")
+                continue
+            assert found.byte == found.computed, (stage.name, position)
+            audited += 1
+    assert audited > 40 * len(places)
+
+
 def test_its_integers_are_the_results_of_their_arithmetic(network):
-    """Random units of all layers, worked out in whole numbers from the bytes that they read: to the last bit."""
+    """Random units of all layers, worked out in whole numbers from the bytes that they read: to the last bit. Unlike the
+    audit, this reads the file with the onnx package.
+    """
     model = onnx.load(network.contract.verified(INT8_FILE))
     nodes = {node.output[0]: node for node in model.graph.node}
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

@@ -10,8 +10,10 @@ from app.inference.decode import MAX_PIXELS, Photo
 from app.inference.drawing import channels, colours, png
 from app.inference.drawing.channels import Sheet
 from app.inference.explain.audit import Audit, audit
+from app.inference.explain.integer_audit import IntegerAudit, integer_audit
 from app.inference.explain.receptive_field import shape_of
 from app.inference.networks.contract import Contract, Stage
+from app.inference.networks.engines import integers
 from app.inference.networks.engines.network import Network
 from app.inference.predict import read
 
@@ -86,15 +88,23 @@ def explain_unit(
     position: tuple[int, int, int],
     contributions: int = 12,
     max_pixels: int = MAX_PIXELS,
-) -> tuple[Photo, Audit]:
-    """The arithmetic of the unit at `position`, (row, column, channel), of a stage or an inner layer.
+    in_integers: bool = False,
+) -> tuple[Photo, Audit, IntegerAudit | None]:
+    """The arithmetic of the unit at `position`, (row, column, channel), of a stage or an inner layer; on request that of the
+    network's twin as well, where that computes the stage in integers.
 
-    Raises InvalidRequest for an unknown stage and for a position outside its shape, and what `decode` raises.
+    Raises InvalidRequest for an unknown stage, for a position outside its shape and for integers where the network has none,
+    and what `decode` raises.
     """
     stage = check_unit(network.contract, name, position)
+    if in_integers:
+        integers.check(network)
     photo, tensor = read(data, network, max_pixels)
     result = network.run(tensor, [name, *(source for source in stage.inputs if source != INPUT)])
-    return photo, audit(network, stage, {INPUT: tensor[0], **result.stages}, position, contributions)
+    explained = audit(network, stage, {INPUT: tensor[0], **result.stages}, position, contributions)
+    if not in_integers or network.integers is None:
+        return photo, explained, None
+    return photo, explained, integer_audit(network.integers, network.contract, stage, tensor.astype(np.uint8), position)
 
 
 def check_stage(contract: Contract, name: str, channel: int | None = None) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.inference.networks.contract import INT8_FILE, load
+from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor
 from tests.conftest import ready_client
 
@@ -68,11 +69,55 @@ def test_integers_are_refused_before_the_photo_is_read_where_there_are_none(clie
     assert "network dense has no twin in integers" in answer.json()["detail"]
 
 
+def explained(client, photo: bytes, **query: object) -> dict:
+    answer = client.post("/explain/unit", params={"channel": 0} | query, files={"file": photo})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("stage", [f"block{n}_conv" for n in range(2, 6)])
+def test_the_arithmetic_of_the_twin_is_exact(client, cat_photo, hashes, stage):
+    answer = explained(client, cat_photo, stage=stage, row=0, column=2, channel=3, precision="int8")
+    found = answer["integers"]
+    assert found["sha256"] == hashes["int8"]
+    patch, kernel, products = (np.array(found[name]) for name in ("patch", "kernel", "products"))
+    assert patch.shape == kernel.shape == np.shape(answer["patch"])
+    assert (patch[0] == found["input_zero"]).all(), "padding"
+    assert np.array_equal((patch - found["input_zero"]) * kernel, products)
+    assert products.sum() == found["products_sum"] == found["accumulator"] - found["bias"]
+    assert 0 <= found["byte"] == found["computed"] <= 255
+    assert found["value"] == (found["byte"] - found["zero"]) * found["scale"]
+    real = np.array(answer["patch"])
+    assert np.abs((patch - found["input_zero"]) * found["input_scale"] - real).max() < 0.1 * max(1.0, np.abs(real).max())
+    assert answer["model"]["precision"] == "float32", "the explanation itself is the float network's"
+
+
+def test_a_stage_that_the_twin_computes_in_float_has_no_arithmetic_in_integers(client, cat_photo):
+    assert explained(client, cat_photo, stage="scores", precision="int8")["integers"] is None
+    assert explained(client, cat_photo, stage="block2_conv")["integers"] is None
+
+
+def test_the_twin_computes_the_same_while_somebody_looks(twin_dir, cat_photo, cat_image):
+    made = OnnxNetwork(load(twin_dir / "tutorial"), "int8").integers
+    pixels = np.asarray(cat_image.resize((100, 100)))[None]
+    before = made.run(pixels).probabilities
+    layer, read, written = made.looked_at(pixels, "block2_conv")
+    assert (read.dtype, written.dtype) == (np.uint8, np.uint8)
+    assert (layer.kernel.dtype, layer.bias.dtype) == (np.int8, np.int32)
+    opened = made._opened
+    assert np.array_equal(opened.session.run(["probabilities"], {"image": pixels})[0][0], before)
+
+
 def test_an_edited_network_and_one_of_another_epoch_have_no_integers(client, cat_photo):
     edits = json.dumps([{"stage": "block1_conv", "channel": 0, "mute": True}])
     for query in ({"edits": edits}, {"epoch": 1}):
         params = {"feature_maps": "none", "precision": "int8"} | query
         answer = client.post("/predict", params=params, files={"file": cat_photo})
+        assert answer.status_code == 422
+        assert "compute in float32" in answer.json()["detail"]
+        answer = client.post(
+            "/explain/unit", params={"stage": "scores", "channel": 0, "precision": "int8"} | query, files={"file": cat_photo}
+        )
         assert answer.status_code == 422
         assert "compute in float32" in answer.json()["detail"]
     assert predicted(client, cat_photo, feature_maps="none", edits=edits)["model"]["precision"] == "float32"

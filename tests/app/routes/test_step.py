@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from app.schemas.explanation import StepAnswer
+from app.schemas.explanation.steps import StepAnswer
 from tests.app.explaining import post, refused
 from tests.conftest import ROOT, ready_client
 

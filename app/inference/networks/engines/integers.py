@@ -6,16 +6,22 @@ and holds its answers to those of the network in float.
 """
 
 import functools
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from app.errors import InvalidRequest, NetworkError
 from app.inference.networks.contract import INT8_FILE, Contract
 from app.inference.networks.engines.network import ForwardPass, Network, Twin, channels_last, passed
-from app.inference.networks.runtime import session
+from app.inference.networks.held_file import HeldFile
+from app.inference.networks.onnx.integer_layers import IntegerLayer, integer_layers
+from app.inference.networks.onnx.onnx_file import UINT8, with_outputs
+from app.inference.networks.runtime import passing_session, session
 
 PRECISIONS = ("auto", "float32", "int8")
 """What may be asked for. `auto` are integers where they pay."""
@@ -38,6 +44,9 @@ class IntegerTwin:
         path = contract.verified(INT8_FILE)
         self.sha256 = contract.files[INT8_FILE]
         self.preferred, self.alone = False, False
+        self._file = HeldFile(path, self.sha256)
+        self._opened: Opened | None = None
+        self._opening = threading.Lock()
         try:
             self._session = session(path)
             self._outputs = [output.name for output in self._session.get_outputs()]
@@ -51,9 +60,34 @@ class IntegerTwin:
         arrays = {name: channels_last(output[0]) for name, output in zip(self._outputs, outputs, strict=True)}
         return passed(self.contract, arrays)
 
+    def looked_at(self, pixels: np.ndarray, name: str) -> tuple[IntegerLayer, np.ndarray, np.ndarray] | None:
+        """See Twin.looked_at."""
+        with self._opening:
+            opened = self._opened = self._opened or self._open()
+        layer = opened.layers.get(name)
+        if layer is None:
+            return None
+        read, written = opened.session.run([layer.reads.name, layer.writes.name], {"image": pixels})
+        return layer, channels_last(read[0]), channels_last(written[0])
+
+    def _open(self) -> "Opened":
+        with self._file.map() as mapped:
+            model = bytes(mapped)
+        layers = integer_layers(model)
+        names = {tensor.name: None for layer in layers.values() for tensor in (layer.reads, layer.writes)}
+        return Opened(layers, passing_session(lambda: with_outputs(model, names, UINT8)))
+
     def settles(self, result: ForwardPass) -> bool:
         """See Twin.settles."""
         return self.contract.settled(self.contract.by_class(result.probabilities), result.distance)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A twin whose integer layers can be read: `session` has the bytes that they read and write as outputs."""
+
+    layers: dict[str, IntegerLayer]
+    session: Any
 
 
 def twin(contract: Contract, precision: str) -> IntegerTwin | None:

@@ -9,6 +9,7 @@ import numpy as np
 from app.errors import InvalidRequest
 from app.inference.networks.contract import Contract
 from app.inference.networks.edits import Changes, Edit
+from app.inference.networks.onnx.integer_layers import IntegerLayer
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class Twin(Protocol):
 
     def run(self, pixels: np.ndarray) -> ForwardPass:
         """Run one photo, (1, height, width, 3) uint8, through the twin."""
+
+    def looked_at(self, pixels: np.ndarray, name: str) -> tuple[IntegerLayer, np.ndarray, np.ndarray] | None:
+        """The stage or inner layer of that name in integers, and the bytes that it reads and writes for one photo, each
+        (height, width, channels) uint8; None where the twin computes it in float.
+
+        Raises NetworkError if the twin's file was overwritten.
+        """
 
     def settles(self, result: ForwardPass) -> bool:
         """Whether the verdict is so clear that the network will give the same."""

@@ -81,7 +81,7 @@ def rest(model: Model, start: str, shapes: Mapping[str, tuple[int, ...]]) -> tup
             if number not in (INPUT, OUTPUT, VALUE_INFO):
                 yield number, value
         for name in needed:
-            yield INPUT, onnx_file.float_value(name, (1, *shapes[name]))
-        yield OUTPUT, onnx_file.float_value("probabilities")
+            yield INPUT, onnx_file.value_info(name, (1, *shapes[name]))
+        yield OUTPUT, onnx_file.value_info("probabilities")
 
     return rewritten(model, cut), list(needed)

@@ -6,7 +6,7 @@ of the ONNX project).
 """
 
 import mmap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ _TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Field numbers of ValueInfoProto, TypeProto and TensorShapeProto.
 VALUE_NAME, _TYPE, _TENSOR_TYPE, _ELEMENT_TYPE, _SHAPE, _DIMENSION, _SIZE, _SIZE_NAME = 1, 2, 1, 1, 2, 1, 1, 2
-FLOAT = 1
+FLOAT, UINT8 = 1, 2
 
 
 class ModelFile(HeldFile):
@@ -124,8 +124,8 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
             return number, position
 
 
-def with_outputs(model: bytes, names: list[str]) -> bytes:
-    """Add the float32 tensors `names` to an ONNX model's outputs; none of them may be an output already.
+def with_outputs(model: bytes, names: Iterable[str], kind: int = FLOAT) -> bytes:
+    """Add the tensors `names`, all of one data type, to an ONNX model's outputs; none of them may be an output already.
 
     An output in the middle of a block keeps ONNX Runtime from fusing the block's layers and costs a fifth of the time, even
     if it is not requested. So the layers inside a stage are not outputs of the file; they become outputs on demand.
@@ -133,14 +133,14 @@ def with_outputs(model: bytes, names: list[str]) -> bytes:
     Two protocol buffer messages, one after the other, parse as one message with the fields of both (protobuf.dev,
     "Encoding", "Last One Wins"), so appending a graph that has only outputs adds those outputs.
     """
-    return model + _encoded_field(GRAPH, b"".join(_encoded_field(OUTPUT, float_value(name)) for name in names))
+    return model + _encoded_field(GRAPH, b"".join(_encoded_field(OUTPUT, value_info(name, kind=kind)) for name in names))
 
 
-def float_value(name: str, shape: tuple[int | str, ...] | None = None) -> bytes:
-    """The ValueInfoProto of a float32 tensor; the runtime infers a shape that is not given. A size that may be any number
-    has a name.
+def value_info(name: str, shape: tuple[int | str, ...] | None = None, kind: int = FLOAT) -> bytes:
+    """The ValueInfoProto of a tensor; the runtime infers a shape that is not given. A size that may be any number has a
+    name.
     """
-    tensor = encoded_number(_ELEMENT_TYPE, FLOAT)
+    tensor = encoded_number(_ELEMENT_TYPE, kind)
     if shape is not None:
         sizes = [_encoded_field(_DIMENSION, _size(size)) for size in shape]
         tensor += _encoded_field(_SHAPE, b"".join(sizes))

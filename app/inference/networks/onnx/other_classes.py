@@ -60,7 +60,7 @@ def with_classes(model: Model, weights: Mapping[str, np.ndarray], shape: tuple[i
             elif number == OUTPUT:
                 name = text(value, onnx_file.VALUE_NAME)
                 if name in kept:
-                    yield OUTPUT, onnx_file.float_value(name, ("n", *outputs[name])) if name in outputs else value
+                    yield OUTPUT, onnx_file.value_info(name, ("n", *outputs[name])) if name in outputs else value
             else:
                 yield number, value
         for name, values in weights.items():

@@ -12,7 +12,7 @@ from app.inference.networks.onnx import onnx_file
 from app.inference.networks.onnx.onnx_file import GRAPH, fields
 
 # Field numbers of NodeProto, and a data type of TensorProto.
-NODE_INPUT, NODE_OUTPUT, _NODE_NAME, _OPERATOR = 1, 2, 3, 4
+NODE_INPUT, NODE_OUTPUT, _NODE_NAME, OPERATOR = 1, 2, 3, 4
 BOOL = 9
 
 Model = bytes | mmap.mmap
@@ -48,14 +48,14 @@ def encoded(number: int, value: int | Bytes) -> list[Bytes]:
 
 def renamed(value: int | memoryview, output: str, operator: str = "") -> bytes:
     """The node with another name for its only output, and with another operator if one is named."""
-    others = {NODE_OUTPUT: output.encode()} | ({_OPERATOR: operator.encode()} if operator else {})
+    others = {NODE_OUTPUT: output.encode()} | ({OPERATOR: operator.encode()} if operator else {})
     return joined((number, others.get(number, inner)) for number, inner in fields(message(value)))
 
 
 def node(operator: str, inputs: Iterable[str], output: str, name: str = "") -> bytes:
     """A node without attributes and with one output, after which it is named, unless it has a name of its own."""
     named = [(NODE_INPUT, read) for read in inputs]
-    named += [(NODE_OUTPUT, output), (_NODE_NAME, name or output), (_OPERATOR, operator)]
+    named += [(NODE_OUTPUT, output), (_NODE_NAME, name or output), (OPERATOR, operator)]
     return joined((number, value.encode()) for number, value in named)
 
 

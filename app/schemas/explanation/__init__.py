@@ -1,0 +1,1 @@
+"""The shapes of explanations, with the descriptions that Swagger UI shows."""
