@@ -112,7 +112,7 @@ class UnitExplanation(EditsAnswer):
     difference: float = Field(description="|value - computed|")
     relative_difference: float = Field(description="As a fraction of |value|, or of `largest_term` if that is more")
     integers: IntegerArithmetic | None = Field(
-        None, description="With `precision=int8`, the twin's arithmetic; null where the twin computes this stage in float"
+        None, description="With `precision=int8`, the twin's arithmetic; missing where it computes this stage in float"
     )
     image: ImageAnswer
     model: ModelAnswer
@@ -139,17 +139,18 @@ def unit(photo: Photo, audit: Audit, network: Network, integers: IntegerAudit | 
         "computed": audit.computed,
         "difference": audit.difference,
         "relative_difference": audit.relative_difference,
-        "integers": _integers(integers, network),
+        **_integers(integers, network),
         "image": image_answer(photo),
         "model": model_answer(network),
         **edits_answer(network),
     }
 
 
-def _integers(audit: IntegerAudit | None, network: Network) -> dict[str, Any] | None:
+def _integers(audit: IntegerAudit | None, network: Network) -> dict[str, Any]:
     if audit is None or network.integers is None:
-        return None
-    return {"sha256": network.integers.sha256} | {name: _plain(value) for name, value in vars(audit).items()}
+        return {}
+    arithmetic = {name: _plain(value) for name, value in vars(audit).items()}
+    return {"integers": {"sha256": network.integers.sha256} | arithmetic}
 
 
 def _box(box: Box) -> dict[str, int]:

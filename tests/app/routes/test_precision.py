@@ -93,8 +93,8 @@ def test_the_arithmetic_of_the_twin_is_exact(client, cat_photo, hashes, stage):
 
 
 def test_a_stage_that_the_twin_computes_in_float_has_no_arithmetic_in_integers(client, cat_photo):
-    assert explained(client, cat_photo, stage="scores", precision="int8")["integers"] is None
-    assert explained(client, cat_photo, stage="block2_conv")["integers"] is None
+    assert "integers" not in explained(client, cat_photo, stage="scores", precision="int8")
+    assert "integers" not in explained(client, cat_photo, stage="block2_conv")
 
 
 def test_the_twin_computes_the_same_while_somebody_looks(twin_dir, cat_photo, cat_image):
