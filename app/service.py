@@ -13,13 +13,13 @@ from typing import Any
 from app.capacity import UploadBudget, Workers, cores
 from app.corrections.keeper import Keeper
 from app.errors import NetworkError, NotFound, Overloaded, StoreUnavailable
-from app.inference import decode
+from app.inference.cage import photos
 from app.inference.networks import versions
 from app.inference.networks.engines.network import Network
 from app.inference.networks.load import load_all
 from app.inference.networks.runtime import release_memory
 from app.middleware.api_keys import ApiKeys
-from app.settings import Settings, one_thread
+from app.settings import Settings, bare, one_thread
 from app.teach.jobs import Jobs
 from app.telemetry import metrics
 
@@ -28,6 +28,10 @@ log = logging.getLogger("catscope")
 
 WATCH_S = 1.0
 """Between two looks at the networks in the store."""
+
+
+DECODING_SHARE = 0.8
+"""Of the time that a request has, how much a photo may take to be decoded in a cage."""
 
 
 class Service:
@@ -103,7 +107,7 @@ class Service:
     def load(self) -> None:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
         loaded, records = self._loaded()
-        decode.prepare()
+        photos.prepare(self.settings.cage, DECODING_SHARE * self.settings.deadline_s, bare())
         release_memory()
         self._serve(loaded, records)
 

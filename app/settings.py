@@ -47,6 +47,12 @@ class Settings:
         "or auto: int8 where the CPU makes that worth it",
         choices=("auto", "float32", "int8"),
     )
+    cage: str = _setting(
+        "rare",
+        "photos that are decoded in processes without rights, so that a bug in a parser costs one photo: rare (HEIC, AVIF "
+        "and TIFF), all, or none",
+        choices=("none", "rare", "all"),
+    )
     network: str = _setting("", "default network of requests that name none; empty: cat, else tutorial, else the first")
     versions: tuple[str, ...] = _setting(
         (), "comma-separated version pins such as cat=1.0.0; other networks serve their newest version", pairs=True
@@ -180,6 +186,12 @@ def metrics_are_shared() -> bool:
 def one_thread() -> dict[str, str]:
     """The environment of a process that is to leave the other cores alone: NumPy's matrix products take all of them."""
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def bare() -> dict[str, str]:
+    """The environment of a process that decodes photos: what Python and its libraries are found by, and no keys."""
+    kept = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def tracing_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:

@@ -29,6 +29,7 @@ APP_LAYERS = [
     ["app.teach"],
     ["app.inference.explain"],
     ["app.inference.predict"],
+    ["app.inference.cage"],
     ["app.inference.heatmap", "app.inference.feature_maps", "app.inference.tensor", "app.inference.decode"],
     [
         "app.inference.image_checks",

@@ -8,7 +8,8 @@ import numpy as np
 
 from app.errors import InvalidRequest
 from app.inference import heatmap
-from app.inference.decode import MAX_PIXELS, Photo, decode
+from app.inference.cage.photos import decode
+from app.inference.decode import MAX_PIXELS, Photo
 from app.inference.drawing import webp
 from app.inference.feature_maps import FeatureMap, summarize
 from app.inference.networks.engines import integers

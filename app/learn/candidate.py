@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from app.inference.decode import decode
+from app.inference.cage.photos import decode
 from app.inference.networks.contract import INT8_FILE, Contract
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_tensor

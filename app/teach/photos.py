@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from app.errors import InvalidRequest, RequestError
-from app.inference.decode import decode
+from app.inference.cage.photos import decode
 from app.inference.networks.engines.network import Network
 from app.inference.networks.onnx.other_classes import LAST
 from app.inference.tensor import to_tensor

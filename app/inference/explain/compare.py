@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from app.inference.decode import MAX_PIXELS, OVERSAMPLING, Photo, decode
+from app.inference.cage.photos import decode
+from app.inference.decode import MAX_PIXELS, OVERSAMPLING, Photo
 from app.inference.explain.guises import GUISES
 from app.inference.networks.engines.network import Network
 from app.inference.predict import read

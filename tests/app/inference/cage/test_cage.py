@@ -1,0 +1,344 @@
+"""Decoding in a process without rights: the same photos, and what a parser's bug can do there."""
+
+import io
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.errors import BrokenImage, Overloaded, RequestError, TooLarge, UnsupportedImage
+from app.inference import decode
+from app.inference.cage import confinement, messages, photos
+from app.inference.cage.messages import NoSense
+from app.inference.decode import FORMATS, MAX_PIXELS
+from app.settings import bare
+from tests.conftest import ready_client
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there are cages on Linux alone")
+
+BAD = "tests.app.inference.cage.bad_child"
+PIXELS = 1_000_000
+
+
+def trouble(kind: str) -> bytes:
+    """A TIFF by its first bytes, which makes BAD's decoder do that."""
+    return b"II*\0" + kind.encode() + b"!" + bytes(100)
+
+
+@pytest.fixture(scope="module")
+def cage():
+    from app.inference.cage.cage import Cage
+
+    made = Cage(30, bare())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bad():
+    """A cage whose decoder has bugs, with a second for each photo."""
+    from app.inference.cage.cage import Cage
+
+    made = Cage(1, bare(), BAD)
+    yield made
+    made.close()
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+KINDS = {
+    "JPEG": {"quality": 90},
+    "PNG": {},
+    "GIF": {},
+    "BMP": {},
+    "WEBP": {"lossless": True},
+    "TIFF": {"compression": "tiff_lzw"},
+    "AVIF": {"quality": 60},
+}
+
+
+def converted(image: Image.Image, mode: str) -> Image.Image:
+    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+
+
+def can_be(kind: str, mode: str) -> bool:
+    try:
+        return bool(encoded(converted(Image.new("RGB", (8, 8)), mode), kind, **KINDS[kind]))
+    except (OSError, ValueError):
+        return False
+
+
+MODES = ["RGB", "L", "RGBA", "P", "1", "I;16", "CMYK", "F"]
+PAIRS = [(kind, mode) for kind in KINDS for mode in MODES if can_be(kind, mode)]
+
+
+def both(cage, data: bytes, side: int | None = None) -> tuple[object, object]:
+    """What a photo is in the cage and outside: its pixels and what is known of it, or its refusal."""
+    found = []
+    for decoder in (cage.decode, decode.decode):
+        try:
+            photo = decoder(data, MAX_PIXELS, side)
+            known = (photo.width, photo.height, photo.format, photo.animated)
+            found.append((known, photo.image.size, photo.image.tobytes()))
+        except RequestError as error:
+            found.append((type(error), str(error)))
+    return tuple(found)
+
+
+@pytest.mark.parametrize(("kind", "mode"), PAIRS)
+def test_a_photo_is_the_same_in_a_cage(cage, cat_image, kind, mode):
+    data = encoded(converted(cat_image, mode), kind, **KINDS[kind])
+    inside, outside = both(cage, data, side=100)
+    assert inside == outside
+
+
+def test_a_heic_is_the_same_in_a_cage(cage, cat_image):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(cat_image).save(file, quality=80)
+    for side in (None, 100):
+        inside, outside = both(cage, file.getvalue(), side)
+        assert inside == outside
+        assert inside[0][2] == "HEIC"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"text", b"II*\0" + bytes(50), b"\xff\xd8\xff" + bytes(50), bytes(8) + b"jP  ", b"GIF89a" + bytes(9)]
+)
+def test_a_photo_is_refused_in_a_cage_as_outside(cage, data):
+    inside, outside = both(cage, data)
+    assert inside == outside
+    assert issubclass(inside[0], RequestError)
+
+
+def test_a_photo_of_too_many_pixels_is_refused_in_a_cage(cage, cat_image):
+    with pytest.raises(TooLarge, match="at most 100 are accepted"):
+        cage.decode(encoded(cat_image, "TIFF"), 100, None)
+    with pytest.raises(UnsupportedImage):
+        cage.decode(b"%PDF-1.7", 100, None)
+
+
+def test_one_process_decodes_photo_after_photo(cage, cat_image):
+    data = encoded(cat_image, "TIFF")
+    cage.decode(data, MAX_PIXELS, None)
+    (process,) = cage._idle
+    for _ in range(3):
+        cage.decode(data, MAX_PIXELS, None)
+    assert [one.pid for one in cage._idle] == [process.pid]
+    assert cage.replaced == 0
+
+
+def test_a_photo_larger_than_the_shared_memory_gets_a_larger_one(cage, cat_image):
+    data = encoded(cat_image, "TIFF")
+    assert len(data) > 3 * 1000
+    with pytest.raises(TooLarge):
+        cage.decode(data, 1000, None)
+
+
+def test_threads_decode_side_by_side(cage, cat_image):
+    data, found = encoded(cat_image, "TIFF"), []
+    threads = [
+        threading.Thread(target=lambda: found.append(cage.decode(data, MAX_PIXELS, None).image.tobytes())) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [cat_image.convert("RGB").tobytes()] * 4
+
+
+def test_a_process_keeps_no_rights(cage, cat_image):
+    cage.decode(encoded(cat_image, "TIFF"), MAX_PIXELS, None)
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{cage._idle[0].pid}/status").read_text().splitlines())
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2", "calls are filtered"
+    for task in Path(f"/proc/{cage._idle[0].pid}/task").iterdir():
+        assert "Seccomp:\t2" in (task / "status").read_text(), "in every thread"
+
+
+def test_a_process_knows_no_keys(monkeypatch, cat_image):
+    from app.inference.cage.cage import Cage
+
+    monkeypatch.setenv("CATSCOPE_API_KEYS", "secret-key")
+    made = Cage(30, bare())
+    try:
+        made.decode(encoded(cat_image, "TIFF"), MAX_PIXELS, None)
+        assert b"secret-key" not in Path(f"/proc/{made._idle[0].pid}/environ").read_bytes()
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize(
+    "right", ["connect", "read_file", "write_file", "run_program", "fork", "stop_parent", "more_memory"]
+)
+def test_a_parser_that_was_taken_over_can_do_nothing(bad, right, cat_image):
+    with pytest.raises(BrokenImage, match=r"PermissionError|ValueError"):
+        bad.decode(trouble(right), PIXELS, None)
+    assert bad.decode(encoded(cat_image, "TIFF"), PIXELS, None).width == cat_image.width, "and the process goes on"
+    assert not Path("/tmp/from-the-cage").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("crash", "crashed"), ("spin", "took longer than 1 s"), ("lie", "made no sense")]
+)
+def test_a_parser_that_breaks_costs_one_photo(bad, kind, reason, cat_image):
+    good = encoded(cat_image, "TIFF")
+    assert bad.decode(good, PIXELS, None).width == cat_image.width
+    before = bad._idle[0].pid
+    with pytest.raises(BrokenImage, match=reason):
+        bad.decode(trouble(kind), PIXELS, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
+    assert bad.decode(good, PIXELS, None).width == cat_image.width
+    assert bad.replaced == 1
+
+
+def test_memory_is_bounded(bad, cat_image):
+    with pytest.raises(Overloaded, match="Not enough memory"):
+        bad.decode(trouble("eat"), PIXELS, None)
+    assert bad.decode(encoded(cat_image, "TIFF"), PIXELS, None).width == cat_image.width
+
+
+def test_a_process_that_is_killed_while_it_decodes_costs_one_photo(cat_image):
+    from app.inference.cage.cage import Cage
+
+    made = Cage(60, bare(), BAD)
+    try:
+        made.decode(encoded(cat_image, "TIFF"), PIXELS, None)
+        pid = made._idle[0].pid
+        killer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(BrokenImage, match="crashed"):
+            made.decode(trouble("spin"), PIXELS, None)
+        killer.join()
+        assert made.decode(encoded(cat_image, "TIFF"), PIXELS, None).width == cat_image.width
+    finally:
+        made.close()
+
+
+def test_no_process_outlives_its_cage(cat_image):
+    from app.inference.cage.cage import Cage
+
+    made = Cage(30, bare())
+    made.decode(encoded(cat_image, "TIFF"), MAX_PIXELS, None)
+    pid = made._idle[0].pid
+    made.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_where_no_process_can_be_started_the_photo_is_refused(cat_image, caplog):
+    from app.inference.cage.cage import Cage
+
+    made = Cage(30, bare(), "app.inference.no_such_module")
+    try:
+        with pytest.raises(Overloaded, match="No process can be started"):
+            made.decode(encoded(cat_image, "TIFF"), MAX_PIXELS, None)
+        assert "no process can be started for decoding" in caplog.text
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"refused": "SystemExit", "detail": ""}',
+        b'{"done": {"width": 1, "height": 1, "format": "PNG", "animated": false, "pixels": [2000, 2000]}}',
+        b'{"done": {"width": 1, "height": 1, "format": "PNG", "animated": false, "pixels": [-1, -1]}}',
+        b'{"done": {"width": 1, "height": 1, "format": "PNG", "animated": false, "pixels": [1.5, 2]}}',
+        b'{"done": {"width": "<b>", "height": 1, "format": "PNG", "animated": false, "pixels": [1, 1]}}',
+        b'{"done": {"width": 1, "height": 1, "format": "EXE", "animated": false, "pixels": [1, 1]}}',
+        b'{"done": {"width": 1, "height": 1, "format": "PNG", "animated": false, "pixels": [1]}}',
+        b"\xff" * 100,
+    ],
+)
+def test_what_no_decoder_says_is_not_believed(message):
+    with pytest.raises(NoSense):
+        messages.decoded(message, bytes(30), 1_000_000, FORMATS)
+
+
+def test_a_refusal_is_no_longer_than_a_sentence():
+    message = messages.refused(BrokenImage("x" * 100_000))
+    assert len(message) < messages.LARGEST
+    with pytest.raises(BrokenImage):
+        messages.decoded(message, b"", 1, FORMATS)
+
+
+@pytest.fixture
+def restored():
+    """What tests decide for the whole process is taken back."""
+    before = photos._caged
+    yield
+    photos.use(None)
+    photos._caged = before
+
+
+def test_rare_formats_are_decoded_in_a_cage_and_common_ones_here(restored, cat_image):
+    photos.prepare("rare", 30, bare())
+    assert photos.decode(encoded(cat_image, "PNG")).format == "PNG"
+    assert photos._cage._idle == []
+    photo = photos.decode(encoded(cat_image, "TIFF"))
+    assert len(photos._cage._idle) == 1
+    outside = decode.decode(encoded(cat_image, "TIFF"))
+    assert (photo.size, photo.sha256, photo.image.tobytes()) == (outside.size, outside.sha256, outside.image.tobytes())
+
+
+def test_all_are_decoded_in_a_cage_on_request(restored, cat_image):
+    photos.prepare("all", 30, bare())
+    assert photos.decode(encoded(cat_image, "PNG")).format == "PNG"
+    assert len(photos._cage._idle) == 1
+    cage = photos._cage
+    photos.prepare("all", 30, bare())
+    assert photos._cage is cage, "a reload keeps it"
+    photos.prepare("none")
+    assert photos._cage is None
+
+
+def test_a_system_without_cages_says_so(restored, cat_image, caplog, monkeypatch):
+    monkeypatch.setattr(photos, "possible", lambda: "there is none for it")
+    photos.prepare("rare")
+    assert "decoded in the service's own process" in caplog.text
+    assert photos.decode(encoded(cat_image, "TIFF")).format == "TIFF"
+
+
+def test_a_process_without_a_filter_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "seccompy", None)
+    assert confinement._filter_calls().startswith("system calls are not filtered")
+
+
+def test_other_requests_do_not_notice(restored, model_dir, cat_image, cat_photo):
+    """One photo kills its decoder, one makes it spin, one eats memory; the others are answered meanwhile."""
+    from app.inference.cage.cage import Cage
+
+    with ready_client(model_dir, threads=4, max_pixels=PIXELS) as client:
+        photos.use(Cage(4, bare(), BAD))
+        post = lambda data: client.post("/predict?feature_maps=none", files={"file": ("x", data)})  # noqa: E731
+        good = encoded(cat_image, "TIFF")
+        expected = post(good).json()["probabilities"]
+        answers: dict[str, object] = {}
+        threads = [
+            threading.Thread(target=lambda kind=kind: answers.__setitem__(kind, post(trouble(kind))))
+            for kind in ("crash", "spin", "eat")
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            assert post(cat_photo).status_code == 200
+            assert post(good).json()["probabilities"] == expected
+        for thread in threads:
+            thread.join()
+        assert {kind: answer.status_code for kind, answer in answers.items()} == {"crash": 422, "spin": 422, "eat": 503}
+        for answer in answers.values():
+            assert answer.headers["content-type"] == "application/problem+json"
