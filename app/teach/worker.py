@@ -2,9 +2,10 @@
 
     python -m app.teach.worker FOLDER
 
-It gives way to the service by its priority, uses one thread, and ends after LONGEST_S at the latest.
+It gives way to the service by its priority, uses one thread, and ends after LONGEST_S + STALLED_S at the latest.
 """
 
+import faulthandler
 import fcntl
 import os
 import shutil
@@ -26,6 +27,11 @@ from app.teach.teach import Taught, teach
 
 LONGEST_S = 600
 """Seconds for a job, from when it runs."""
+
+STALLED_S = 10
+"""Seconds more until the process is ended from outside of Python: a parser that does not return lets no handler of a signal
+end the job, and its turn would never be over.
+"""
 
 NICENESS = 10
 """A tenth of a core's time, where the service wants all of it."""
@@ -64,6 +70,7 @@ def _run(job: Path) -> None:
             time.sleep(0.2)
         signal.signal(signal.SIGALRM, _too_long)
         signal.alarm(LONGEST_S)
+        faulthandler.dump_traceback_later(LONGEST_S + STALLED_S, exit=True)
         begin = contract.load(Path(record["begin"]))
         network_folder.check_start(begin)
         classes = {

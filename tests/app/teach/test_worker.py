@@ -1,0 +1,65 @@
+"""The process that teaches ends in time, whatever a photo does to it. Times are shortened; none is measured."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.teach.jobs import JOB, OPEN, PHOTOS, STATUS, Jobs, read_json, write_json
+from app.teach.worker import LONGEST_S, STALLED_S
+from tests.conftest import ROOT
+
+LONG = "photos.decode = lambda *_: time.sleep(0.5)"
+STALLED = "photos.decode = lambda *_: time.sleep(3600)"
+"""Code outside of Python, which does not come back: it runs on a thread, and no signal reaches it."""
+
+TEACH = """
+import sys, time
+from app.teach import photos, worker
+worker.LONGEST_S, worker.STALLED_S = 1, 1
+{}
+worker.main()
+"""
+
+
+@pytest.fixture
+def job(tmp_path) -> Path:
+    """A job of twice five photos, whose process is yet to be started."""
+    folder = tmp_path / "jobs" / "0193695c4f2a1-5f0c33aa"
+    (folder / PHOTOS).mkdir(parents=True)
+    Jobs(tmp_path, {}).networks.mkdir()
+    (tmp_path / "jobs" / "turn").touch()
+    classes = {name: [{"name": f"{name}/{n}", "file": f"{name}{n}"} for n in range(5)] for name in ("one", "two")}
+    for photo in (photo for photos in classes.values() for photo in photos):
+        (folder / PHOTOS / photo["file"]).write_bytes(photo["name"].encode())
+    record = {"network": "mine", "begin": str(ROOT / "model" / "cat"), "networks": str(tmp_path / "networks")}
+    write_json(folder / JOB, record | {"max_pixels": 1000, "classes": classes})
+    (folder / OPEN).touch()
+    return folder
+
+
+def ended(job: Path, decoder: str) -> subprocess.CompletedProcess[str]:
+    """The process, once it has ended: one that does not fails the test."""
+    command = [sys.executable, "-c", TEACH.format(decoder), str(job)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_job_that_takes_too_long_fails_and_says_so(job):
+    assert ended(job, LONG).returncode == 0
+    status = read_json(job / STATUS)
+    assert (status["state"], status["error"]) == ("failed", "Teaching took longer than 1 s.")
+    assert not (job / PHOTOS).exists()
+
+
+def test_a_photo_that_stalls_its_parser_cannot_keep_the_process(job):
+    assert ended(job, STALLED).returncode != 0
+    store = job.parent.parent
+    assert Jobs(store, {}).get(job.name).state == "failed"
+    assert not (job / PHOTOS).exists()
+    assert list((store / "networks").iterdir()) == []
+
+
+def test_a_job_has_ten_minutes():
+    assert LONGEST_S == 600
+    assert STALLED_S == 10
