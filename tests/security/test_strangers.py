@@ -2,13 +2,14 @@
 
 import json
 import logging
+from http.server import BaseHTTPRequestHandler
 
 import httpx2
 import pytest
 
 from app.middleware.api_keys import ApiKeys
 from app.settings import Settings
-from tests.conftest import COMMAND, ready_client, serving
+from tests.conftest import COMMAND, listening, ready_client, serving
 from tests.conftest import command as run
 
 
@@ -159,3 +160,33 @@ def test_an_internal_error_has_its_traceback_in_the_log_beside_the_id(model_dir,
     assert answer.headers["content-type"] == "application/problem+json"
     assert "ZeroDivisionError" in caplog.text
     assert "Zero" not in answer.text
+
+
+def test_no_address_that_a_client_sends_is_fetched(client, cat_photo):
+    asked: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(cat_photo)
+
+    with listening(Elsewhere) as url:
+        image = f"{url}/cat.png"
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{image}"/></svg>'.encode()
+        pixels = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [image]}
+        answers = [
+            client.post("/classify", json={"inputs": image}),
+            client.post("/classify", json={"inputs": image, "url": image}),
+            client.post("/classify", content=svg, headers={"Content-Type": "image/svg+xml"}),
+            client.post("/predict", data={"file": image}),
+            client.post("/predict", files={"file": (image, image.encode())}),
+            client.post("/predict", params={"url": image}),
+            client.post("/predict/batch", files=[("files", ("a", image.encode()))]),
+            client.post("/v2/models/tutorial/infer", json={"inputs": [pixels]}),
+        ]
+        assert all(400 <= answer.status_code < 500 or answer.json()["results"][0]["error"] for answer in answers)
+        assert asked == []
+        assert httpx2.get(image).content == cat_photo
+    assert asked == ["/cat.png"], "whoever had fetched it would have been seen"
