@@ -2,8 +2,8 @@
 
     .venv/bin/python -m docs.tables
 
-A table stands between `<!-- table NAME -->` and `<!-- end -->`. tests/docs/test_figures.py holds the pages to what this
-writes, so run it after a benchmark, or after a setting has changed.
+A table stands between `<!-- table NAME -->` and `<!-- end -->`, and docs.figures has what stands in a line. The tests in
+tests/docs/test_figures.py hold the pages to what this writes, so run it after a benchmark, or after a setting has changed.
 """
 
 import json
@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from app.settings import Settings
+from docs.figures import FIGURES, result
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -43,18 +44,16 @@ def main() -> None:
 
 
 def filled(text: str) -> str:
-    """A page with each of its tables as it should be."""
+    """A page with each of its tables and figures as it should be."""
 
     def table(match: re.Match[str]) -> str:
         return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
 
-    return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end -->", table, text, flags=re.S)
+    def figure(match: re.Match[str]) -> str:
+        return f"<!-- figure {match[1]} -->{FIGURES[match[1]]()}<!-- end -->"
 
-
-def result(name: str) -> dict:
-    """What a benchmark last wrote."""
-    found: dict = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
-    return found
+    text = re.sub(r"<!-- table (\S+) -->\n.*?<!-- end -->", table, text, flags=re.S)
+    return re.sub(r"<!-- figure (\S+) -->[^\n]*?<!-- end -->", figure, text)
 
 
 def benchmark(name: str, function: str = "table", module: str = "") -> Callable[[], str]:
@@ -93,12 +92,6 @@ def settings() -> str:
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 
-def reliability() -> str:
-    """The results of the long tests."""
-    table: str = import_module("tests.record").table(result("reliability"))
-    return table
-
-
 TABLES: dict[str, Callable[[], str]] = {
     **{name: benchmark(name) for name in BENCHMARKS},
     "bulk-on-paper": benchmark("bulk", "paper_table"),
@@ -109,7 +102,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "held-out": held_out,
     "twin": twin,
     "settings": settings,
-    "reliability": reliability,
 }
 
 

@@ -13,18 +13,3 @@ def record(name: str, **figures: object) -> None:
     results = json.loads(FILE.read_text()) if FILE.exists() else {}
     results[name] = {**figures, "machine": machine()}
     FILE.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
-
-
-def table(results: dict) -> str:
-    """The results of the long tests, as a Markdown table."""
-    lines = ["| test | result |", "|---|---|"]
-    for name, figures in results.items():
-        cells = [f"{key.replace('_', ' ')} {_shown(value)}" for key, value in figures.items() if key != "machine"]
-        lines.append(f"| {name} | {', '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return "; ".join(f"{key}: {_shown(member)}" for key, member in value.items())
-    return f"{value:,}" if isinstance(value, int | float) else str(value)

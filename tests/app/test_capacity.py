@@ -24,6 +24,7 @@ def test_an_error_of_the_work_is_raised_in_the_caller():
         asyncio.run(Workers(1, 0, 5).run(fail))
 
 
+@pytest.mark.promise("P13")
 def test_as_many_calls_as_threads_and_waiting_slots_are_accepted_and_no_more():
     async def main() -> None:
         free = threading.Event()
@@ -39,6 +40,7 @@ def test_as_many_calls_as_threads_and_waiting_slots_are_accepted_and_no_more():
     asyncio.run(main())
 
 
+@pytest.mark.promise("P10")
 def test_a_call_that_waited_too_long_is_never_started():
     async def main() -> list[str]:
         free, finished = threading.Event(), []
@@ -78,6 +80,7 @@ def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline():
         asyncio.run(Workers(1, 0, 5).run(fail))
 
 
+@pytest.mark.promise("P10")
 def test_work_that_nobody_waits_for_any_more_is_never_started_and_gives_its_slot_back():
     async def main() -> list[str]:
         free, finished = threading.Event(), []
@@ -114,6 +117,7 @@ class Clock:
         return self.now
 
 
+@pytest.mark.promise("P16")
 def test_a_client_may_send_a_minutes_requests_at_once_and_then_has_to_wait():
     clock = Clock()
     rate = RateLimiter(30, clock)
@@ -136,6 +140,7 @@ def test_clients_do_not_use_up_each_others_quota():
         rate.take("a")
 
 
+@pytest.mark.promise("P16")
 def test_memory_for_clients_is_bounded():
     rate = RateLimiter(1, Clock())
     for number in range(20_000):
@@ -149,6 +154,7 @@ def test_no_limit_means_no_limit():
         rate.take("a")
 
 
+@pytest.mark.promise("P13")
 def test_a_photo_that_would_be_refused_is_refused_before_it_is_read(model_dir):
     """The body is never requested: calling `receive` fails the test."""
     import asyncio

@@ -24,6 +24,7 @@ def check(response, status: int, *details: str) -> None:
         assert detail in problem["detail"]
 
 
+@pytest.mark.promise("P50")
 def test_401_when_keys_are_configured_and_none_was_sent(model_dir, cat_photo):
     with ready_client(model_dir, api_keys=("alpha", "beta")) as client:
         response = post(client, cat_photo)
@@ -70,11 +71,13 @@ def test_405_for_another_method_names_the_allowed_one(client):
     assert response.headers["allow"] == "POST"
 
 
+@pytest.mark.promise("P1")
 def test_413_for_a_body_that_announces_too_much(model_dir, cat_photo):
     with ready_client(model_dir, max_bytes=10_000) as client:
         check(post(client, cat_photo), 413, "at most 10000")
 
 
+@pytest.mark.promise("P1")
 def test_413_for_a_body_that_announces_nothing_and_sends_too_much(model_dir):
     def endless():
         yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -86,6 +89,7 @@ def test_413_for_a_body_that_announces_nothing_and_sends_too_much(model_dir):
         check(client.post("/predict", content=endless(), headers=headers), 413, "has already sent", "at most 10000")
 
 
+@pytest.mark.promise("P19")
 def test_413_for_too_many_pixels(model_dir, cat_photo):
     with ready_client(model_dir, max_pixels=135_299) as client:
         check(post(client, cat_photo), 413, "451 x 300", "at most 135299")
@@ -133,6 +137,7 @@ def test_422_for_a_parameter_out_of_range_says_what_was_received_and_what_is_acc
     check(post(client, cat_photo, **query), 422, message)
 
 
+@pytest.mark.promise("P16")
 def test_429_when_one_client_sends_too_much_says_when_to_retry(model_dir, cat_photo):
     with ready_client(model_dir, rate_limit=2) as client:
         assert [post(client, cat_photo).status_code for _ in range(2)] == [200, 200]
@@ -160,6 +165,7 @@ def test_503_when_too_many_are_waiting_while_health_still_answers(model_dir, cat
         assert client.get("/health/ready").status_code == 200
 
 
+@pytest.mark.promise("P10")
 def test_504_after_waiting_longer_than_the_deadline(model_dir, cat_photo):
     with ready_client(model_dir, threads=1, max_waiting=5, deadline_s=0.05) as client, Busy(client):
         check(post(client, cat_photo), 504, "0.05 s")
@@ -173,6 +179,7 @@ def test_after_an_overload_the_service_answers_again(model_dir, cat_photo):
         assert post(client, cat_photo).status_code == 200
 
 
+@pytest.mark.promise("P47")
 def test_an_internal_error_is_a_problem_too_and_reveals_nothing_internal(model_dir, cat_photo, monkeypatch):
     with ready_client(model_dir) as client:
         quiet = TestClient(client.app, raise_server_exceptions=False)
@@ -182,6 +189,7 @@ def test_an_internal_error_is_a_problem_too_and_reveals_nothing_internal(model_d
         assert "division" not in response.text
 
 
+@pytest.mark.promise("P47")
 def test_no_answer_reveals_a_path_of_the_machine(client, model_dir, cat_image):
     for data in (b"junk", encoded(cat_image, "JPEG")[:800], b"\x89PNG\r\n\x1a\n"):
         assert str(model_dir) not in post(client, data).text

@@ -78,6 +78,7 @@ def test_the_path_of_a_proxy_may_be_written_with_or_without_slashes(text):
     assert Settings.from_environment({"CATSCOPE_ROOT_PATH": text}).root_path == "/cats"
 
 
+@pytest.mark.promise("P43")
 @pytest.mark.parametrize(
     ("settings", "kept"),
     [

@@ -151,6 +151,7 @@ def test_service_probes_and_policy_name_the_port_that_the_service_listens_on(fol
         assert container(folder)[probe]["httpGet"]["port"] == port["name"]
 
 
+@pytest.mark.promise("P64")
 def test_the_policy_allows_no_egress():
     policy = the("NetworkPolicy")["spec"]
     assert "Egress" in policy["policyTypes"]
@@ -206,6 +207,7 @@ def test_replicas_are_spread_over_zones_and_nodes(folder):
     assert spread == {"topology.kubernetes.io/zone": 1, "kubernetes.io/hostname": 1}
 
 
+@pytest.mark.promise("P64")
 @both
 def test_the_pod_meets_the_restricted_standard(folder):
     for_pod, for_container = pod(folder)["securityContext"], container(folder)["securityContext"]
@@ -218,6 +220,7 @@ def test_the_pod_meets_the_restricted_standard(folder):
     assert all(volume.keys() & {"emptyDir", "secret", "configMap"} for volume in pod(folder)["volumes"])
 
 
+@pytest.mark.promise("P64")
 @both
 def test_the_file_system_is_read_only_but_for_tmp(folder):
     assert container(folder)["securityContext"]["readOnlyRootFilesystem"] is True

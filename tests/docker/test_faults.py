@@ -32,6 +32,7 @@ def small(image: str) -> Iterator[tuple[str, str]]:
         yield name, url
 
 
+@pytest.mark.promise("P63")
 def test_384_mb_are_enough_for_many_large_photos_at_once(small: tuple[str, str]) -> None:
     name, url = small
     limit = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"

@@ -46,6 +46,7 @@ def test_a_photo_gets_feature_maps(url: str, cat: bytes) -> None:
     assert all(feature_map["channels"][0]["thumbnail"] for feature_map in post(url, cat).json()["feature_maps"])
 
 
+@pytest.mark.promise("P63")
 def test_a_photo_that_is_spooled_to_disk_is_answered_on_a_read_only_file_system(url: str, large_cat: bytes) -> None:
     assert post(url, large_cat).status_code == 200
 
@@ -70,6 +71,7 @@ def test_the_service_is_process_1(running: str) -> None:
     assert docker("exec", running, "cat", "/proc/1/cmdline").split("\0")[:3] == ["python", "-m", "app"]
 
 
+@pytest.mark.promise("P63")
 def test_the_service_is_not_root(running: str) -> None:
     user_ids = re.search(r"^Uid:\s+(.*)$", docker("exec", running, "cat", "/proc/1/status"), re.MULTILINE)
     assert user_ids

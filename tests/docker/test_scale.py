@@ -94,6 +94,7 @@ def test_every_replica_gets_its_share_of_the_photos(scaled: Project, cat_image) 
     assert min(answered) > sum(answered) / 6
 
 
+@pytest.mark.promise("P34")
 def test_no_request_fails_when_a_replica_is_killed_under_load(scaled: Project, cat_image) -> None:
     tally = Tally()
     killed = scaled.ids("app")[0]
@@ -115,6 +116,7 @@ def kill_9(container: str) -> None:
         docker("start", container)
 
 
+@pytest.mark.promise("P34")
 def test_no_request_fails_when_a_replica_hangs_under_load(scaled: Project, cat_image) -> None:
     tally = Tally()
     hanging = scaled.ids("app")[1]
@@ -193,6 +195,7 @@ def test_no_request_fails_because_a_replica_that_was_started_anew_is_not_ready(s
     wait_until(scaled.whole, "it is gone")
 
 
+@pytest.mark.promise("P34")
 def test_no_request_fails_while_all_replicas_are_replaced(scaled: Project, cat_image) -> None:
     tally = Tally()
     before, reserve = scaled.ids("app"), scaled.ids("catscope")
@@ -233,6 +236,7 @@ def test_a_replica_sees_the_real_client_and_not_the_one_it_claims_to_be(scaled: 
     assert json.loads(line)["client"] == docker("inspect", "--format", gateway, scaled.ids("proxy")[0])
 
 
+@pytest.mark.promise("P56")
 def test_the_service_that_is_not_behind_the_proxy_believes_no_client(scaled: Project, cat_photo: bytes) -> None:
     forged = {"X-Request-ID": "who-is-that", "X-Forwarded-For": "203.0.113.7"}
     httpx2.post(f"{scaled.alone}/predict", files={"file": cat_photo}, headers=forged, trust_env=False)

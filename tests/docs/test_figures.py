@@ -81,6 +81,7 @@ def test_the_figures_of_the_course_set_are_those_that_were_measured():
     assert report["mean"] > 0.80
 
 
+@pytest.mark.promise("P57")
 def test_the_figures_of_the_arithmetic_are_those_that_were_measured():
     text, networks = plain("docs/accuracy.md"), committed("audit")["networks"].values()
     units = sum(one["units"] for one in networks)
@@ -106,6 +107,7 @@ def test_the_page_is_usable_on_a_slow_line():
     assert slow["milliseconds_from_click_to_sum"] <= 700
 
 
+@pytest.mark.promise("P17")
 def test_memory_stays_below_250_mb_and_does_not_grow():
     memory = committed("memory")
     assert memory["answered"] >= 10_000
@@ -158,6 +160,7 @@ def test_the_service_is_ready_soon_after_its_packages_are_imported():
     assert start["seconds_to_ready"]["median"] <= 1.6 * start["seconds_to_import_the_packages"]
 
 
+@pytest.mark.promise("P21")
 def test_every_hostile_file_was_refused_quickly_and_cheaply():
     read = "JPEG whose EXIF claims itself a thousand times"  # its EXIF block is dropped
     for one in committed("hostile")["files"]:

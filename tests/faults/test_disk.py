@@ -36,6 +36,7 @@ def padded(photo: bytes) -> bytes:
     return photo + os.urandom(SIZE - len(photo))
 
 
+@pytest.mark.promise("P43")
 @pytest.mark.parametrize(
     "path",
     [

@@ -27,6 +27,7 @@ def service(request, model_dir, tmp_path):
     store.close()
 
 
+@pytest.mark.promise("P41")
 def test_a_correction_is_refused_with_a_reason_and_the_photo_is_answered(service, cat_photo):
     url, store = service
     before = store.list()

@@ -63,6 +63,7 @@ def watched(url: str) -> Iterator[Counter[str]]:
     assert not thread.is_alive()
 
 
+@pytest.mark.promise("P13")
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["connections kept", "a connection each"])
 def test_excess_requests_are_refused_at_once_and_the_service_stays_healthy(cat_image, keep_alive):
     tally = Tally()
@@ -81,6 +82,7 @@ def test_excess_requests_are_refused_at_once_and_the_service_stays_healthy(cat_i
                 assert connection.ask(sent).status == 200
 
 
+@pytest.mark.promise("P14")
 def test_more_bytes_than_may_be_held_are_refused_until_some_are_released(model_dir, cat_photo, cat_image):
     small = request(tiny(cat_image))
     large = form(cat_photo + bytes(1_000_000))
@@ -108,6 +110,7 @@ def test_more_bytes_than_may_be_held_are_refused_until_some_are_released(model_d
         wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
 
 
+@pytest.mark.promise("P14")
 def test_a_body_that_grows_past_the_limit_is_refused_and_the_others_are_not(model_dir, cat_photo):
     large = form(cat_photo + bytes(1_000_000))
     with (
@@ -124,6 +127,7 @@ def test_a_body_that_grows_past_the_limit_is_refused_and_the_others_are_not(mode
         wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
 
 
+@pytest.mark.promise("P2")
 def test_announced_bytes_take_no_memory(model_dir, cat_photo):
     """A client that sends 50 heads must not take up a gigabyte with them."""
     size = 20_000_000
@@ -205,6 +209,7 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.promise("P15")
 def test_a_hundred_connections_that_send_a_byte_at_a_time_block_no_other_client(cat_image, many_files):
     tally = Tally()
     with serving(*COMMAND, model_dir=MODEL, log_level="error") as (_, url):
@@ -219,6 +224,7 @@ def test_a_hundred_connections_that_send_a_byte_at_a_time_block_no_other_client(
         wait_until(lambda: number(url, "catscope_held_bytes") == 0, "nothing is held any more")
 
 
+@pytest.mark.promise("P15")
 @pytest.mark.soak
 def test_a_thousand_connections_that_send_a_byte_at_a_time_block_no_other_client(many_files):
     seconds, connections = 90, 1000
@@ -261,6 +267,7 @@ def p99(seconds: list[float]) -> float:
     return round(1000 * sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1], 1)
 
 
+@pytest.mark.promise("P13")
 @pytest.mark.soak
 @pytest.mark.skipif(bool(missing()), reason=f"apt-get install {' '.join(missing())}")
 def test_five_minutes_at_four_times_the_load_that_can_be_answered(many_files):

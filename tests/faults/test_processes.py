@@ -94,6 +94,7 @@ def killed(process) -> tuple[int, int]:
     return pid, had
 
 
+@pytest.mark.promise("P32")
 def test_a_killed_process_is_replaced_while_the_other_keeps_answering(cat_image):
     tally = Tally()
     with serving(*COMMAND, model_dir=MODEL, processes=2, log_level="error") as (process, url):
@@ -116,6 +117,7 @@ def test_a_killed_process_is_replaced_while_the_other_keeps_answering(cat_image)
         assert tally.refused == 0
 
 
+@pytest.mark.promise("P32")
 @pytest.mark.soak
 def test_twenty_processes_killed_under_load_lose_only_their_own_requests(cat_image):
     tally, connected = Tally(), 0
@@ -147,6 +149,7 @@ def test_twenty_processes_killed_under_load_lose_only_their_own_requests(cat_ima
     )
 
 
+@pytest.mark.promise("P33")
 def test_children_end_when_their_parent_is_killed(model_dir):
     with serving(*COMMAND, model_dir=model_dir, processes=2) as (process, url):
         serve = each_is_ready(process, url)
@@ -186,6 +189,7 @@ def test_a_process_that_cannot_be_replaced_leaves_the_other_serving(model_dir, t
         assert stays in each_is_ready(process, url)
 
 
+@pytest.mark.promise("P27")
 def test_nothing_is_lost_when_several_processes_are_stopped_under_load(cat_image, folder_of_metrics):
     tally, status = stopped_under_load(tiny(cat_image), 0.5, processes=2)
     assert (tally.lost, tally.wrong) == ([], [])
@@ -248,6 +252,7 @@ def test_metrics_of_every_process_are_the_sum_over_all(model_dir, cat_photo):
             connection.close()
 
 
+@pytest.mark.promise("P29")
 def test_sighup_reloads_the_networks_in_every_process(model_dir, tmp_path):
     shutil.copytree(model_dir, tmp_path / "model")
     contract = tmp_path / "model" / "dense" / "contract.json"

@@ -70,6 +70,7 @@ def reloads(url: str, outcome: str) -> float:
     return number(url, "catscope_reloads_total", outcome=outcome)
 
 
+@pytest.mark.promise("P29")
 def test_a_new_version_is_served_after_sighup_and_no_request_fails_meanwhile(folder, cat_image):
     photo = tiny(cat_image)
     stop = threading.Event()
@@ -191,6 +192,7 @@ BREAKS = [
 ]
 
 
+@pytest.mark.promise("P30")
 @pytest.mark.parametrize("break_it", BREAKS, ids=lambda broken: broken.__name__)
 def test_a_broken_network_is_refused_in_one_line_and_the_old_one_stays(folder, cat_photo, break_it):
     shutil.copytree(folder, folder.parent / "intact")
@@ -230,6 +232,7 @@ def emptied(path: Path) -> None:
     os.truncate(path, 0)
 
 
+@pytest.mark.promise("P31")
 @pytest.mark.parametrize("harm", [written_over, shortened, emptied], ids=lambda harm: harm.__name__)
 def test_a_file_overwritten_in_place_fails_only_requests_for_its_weights(folder, cat_photo, harm):
     with served(folder, log_level="warning") as (process, url, lines):

@@ -17,6 +17,7 @@ INTERRUPTED = (0, 130, -signal.SIGINT)
 """How a process ends after Ctrl-C: 130 is what a shell makes of the signal."""
 
 
+@pytest.mark.promise("P27")
 @pytest.mark.parametrize("wait_s", [0.1, 0.6])
 def test_nothing_is_lost_when_it_is_stopped_under_load(cat_image, wait_s):
     tally, status = stopped_under_load(tiny(cat_image), wait_s)
@@ -24,6 +25,7 @@ def test_nothing_is_lost_when_it_is_stopped_under_load(cat_image, wait_s):
     assert status in (0, -signal.SIGTERM)
 
 
+@pytest.mark.promise("P27")
 @pytest.mark.soak
 def test_nothing_is_lost_in_fifty_stops_under_load(cat_image):
     photo, moments = tiny(cat_image), random.Random(50)
@@ -48,6 +50,7 @@ def test_nothing_is_lost_in_fifty_stops_under_load(cat_image):
     )
 
 
+@pytest.mark.promise("P28")
 @pytest.mark.parametrize("size", [50_000, 2_000_000])
 def test_a_slow_upload_that_has_started_is_finished_after_sigterm(model_dir, cat_photo, size):
     body = form(cat_photo + bytes(size))
@@ -65,6 +68,7 @@ def test_a_slow_upload_that_has_started_is_finished_after_sigterm(model_dir, cat
         assert process.wait(HANG_S) in (0, -signal.SIGTERM)
 
 
+@pytest.mark.promise("P28")
 def test_an_open_connection_that_is_idle_is_answered_once_more_while_the_service_stops(model_dir, cat_photo):
     ask = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     body = form(cat_photo)

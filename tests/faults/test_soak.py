@@ -83,6 +83,7 @@ class Mix:
         return source.choices(self._drawn, self._weights)[0]
 
 
+@pytest.mark.promise("P17")
 @pytest.mark.soak
 def test_a_hundred_thousand_requests_leave_nothing_behind(cat_image):
     mix, total, threads = Mix(cat_image), 100_000, 6

@@ -46,6 +46,7 @@ def test_a_service_teaches_while_it_answers_and_every_process_serves_the_network
         assert failures == []
 
 
+@pytest.mark.promise("P35")
 def test_a_form_larger_than_the_memory_for_uploads_is_taken(tmp_path, photo_folder, cat_photo):
     settings = {"model_dir": MODEL, "store": tmp_path, "max_held_bytes": 1_000_000, "max_bytes": 900_000}
     parts = photos(photo_folder, 6) + [("a cat", (f"{n}.png", cat_photo + os.urandom(400_000))) for n in range(6)]
@@ -62,6 +63,7 @@ SMALL_FILES = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZ
 """A file may have 200 kB: photos fit, a network does not. Writing more is an error, as on a full disk."""
 
 
+@pytest.mark.promise("P41")
 def test_a_full_disk_costs_a_job_and_nothing_else(tmp_path, photo_folder, cat_photo, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     serve = (sys.executable, "-c", SMALL_FILES + "os.execv(sys.executable, [sys.executable, '-m', 'app'])")

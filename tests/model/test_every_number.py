@@ -77,6 +77,7 @@ def every_network() -> dict[str, list[Audit]]:
     return audits_by_network
 
 
+@pytest.mark.promise("P57")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_number_is_the_result_of_its_arithmetic(every_network, network):
     wrong = [
@@ -95,6 +96,7 @@ def test_numbers_of_every_kind_of_stage_were_recomputed(every_network):
     assert {result.stage.kind for results in every_network.values() for result in results} == KINDS
 
 
+@pytest.mark.promise("P57")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_numbers_of_every_stage_and_inner_layer_were_recomputed(every_network, network):
     contract = load(MODEL / network)

@@ -31,11 +31,13 @@ def contract(request):
     return load(MODEL / request.param)
 
 
+@pytest.mark.promise("P62")
 def test_every_file_is_the_one_that_the_contract_names(contract):
     for name in ("model.onnx", "model.keras"):
         assert contract.verified(name).is_file()
 
 
+@pytest.mark.promise("P58")
 @pytest.mark.parametrize("photo", PHOTOS)
 def test_every_stage_of_the_export_equals_keras_on_real_photos(contract, photo):
     image = (
@@ -156,6 +158,7 @@ def test_the_cat_network_reaches_its_bars():
         )  # the aim was 0.01
 
 
+@pytest.mark.promise("P62")
 def test_the_figures_were_measured_on_exactly_this_file(contract):
     metrics = json.loads((contract.folder / "metrics.json").read_text())
     assert metrics["sha256"] == contract.files["model.onnx"]

@@ -52,6 +52,7 @@ def test_its_file_is_the_one_that_the_contract_names_and_a_third_of_the_network_
     assert twin.stat().st_size < whole.stat().st_size / 3
 
 
+@pytest.mark.promise("P61")
 @pytest.mark.parametrize("name", PHOTOS)
 def test_both_give_the_same_verdict_on_real_photos(network, name):
     path = CHELSEA.parent / name

@@ -92,6 +92,7 @@ def connect(address) -> socket.socket:
     return socket.create_connection(address, timeout=20)
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize(
     "data",
     [
@@ -118,6 +119,7 @@ def test_a_head_just_below_the_limit_is_read():
         assert everything(connection).endswith(b"0")
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize(
     "data",
     [
@@ -144,6 +146,7 @@ def test_a_connection_without_a_request_is_closed(data):
         assert everything(connection) == b""
 
 
+@pytest.mark.promise("P4")
 def test_a_dripping_head_is_cut_off():
     with served() as (address, *_), connect(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
@@ -163,6 +166,7 @@ def test_the_second_request_of_a_connection_has_the_same_time_limit():
         assert problem(everything(connection))["status"] == 408
 
 
+@pytest.mark.promise("P4")
 @pytest.mark.parametrize("length", [1_000, 5_000_000], ids=["small", "large"])
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_dripping_body_is_cut_off_and_nothing_of_it_is_held(length, chunked):
@@ -188,6 +192,7 @@ def test_a_body_that_keeps_coming_may_take_its_time():
         assert uploads.bytes == 0
 
 
+@pytest.mark.promise("P4")
 def test_trailers_without_an_end_are_cut_off():
     with served(body_s=1) as (address, *_), connect(address) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
@@ -198,6 +203,7 @@ def test_trailers_without_an_end_are_cut_off():
         assert problem(everything(connection))["status"] == 408
 
 
+@pytest.mark.promise("P14")
 @pytest.mark.parametrize("chunked", [True, False])
 def test_more_bytes_than_may_be_held_are_refused_until_there_is_room_again(chunked):
     with served(uploads=UploadBudget(1_000_000), body_s=20) as (address, uploads, _):
@@ -223,6 +229,7 @@ def test_more_bytes_than_may_be_held_are_refused_until_there_is_room_again(chunk
         assert uploads.bytes == 0
 
 
+@pytest.mark.promise("P5")
 def test_an_answer_that_nobody_reads_is_dropped():
     with served() as (address, _, server), connect(address) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -244,6 +251,7 @@ def test_an_answer_that_is_read_slowly_arrives_complete():
         assert size > 50_000_000
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize("length", [b"Content-Length: 15000000", b"Transfer-Encoding: chunked"])
 def test_a_client_that_sends_everything_first_still_reads_an_early_answer(length):
     with served() as (address, *_), connect(address) as connection:
@@ -252,6 +260,7 @@ def test_a_client_that_sends_everything_first_still_reads_an_early_answer(length
         assert everything(connection).endswith(b"0")
 
 
+@pytest.mark.promise("P7")
 def test_a_client_that_never_stops_sending_after_its_answer_is_cut_off():
     with served() as (address, *_), connect(address) as connection:
         connection.sendall(b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")

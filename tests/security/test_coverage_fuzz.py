@@ -37,6 +37,7 @@ def test_any_other_error_ends_the_fuzzing(monkeypatch):
         look(upload_of(photos()["jpeg"]))
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.soak
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris: see requirements/fuzz.in")
 @pytest.mark.parametrize(

@@ -61,12 +61,14 @@ def outcome(data: bytes, side: int | None) -> str:
     return photo.format
 
 
+@pytest.mark.promise("P24")
 @given(st.binary(max_size=300) | st.builds(bytes.__add__, st.sampled_from(SIGNATURES), st.binary(max_size=200)), sides)
 @always(max_examples=300)
 def test_any_bytes_are_a_photo_or_are_refused(data, side):
     outcome(data, side)
 
 
+@pytest.mark.promise("P24")
 @given(broken(), sides)
 @always(max_examples=600)
 def test_any_damaged_photo_is_a_photo_or_is_refused(data, side):
@@ -86,6 +88,7 @@ def test_some_damaged_photos_are_read_and_some_are_refused_in_each_way():
     assert outcomes == {*FORMATS, "TooLarge", "UnsupportedImage", "BrokenImage"}
 
 
+@pytest.mark.promise("P24")
 @pytest.mark.parametrize("name", sorted(PHOTOS))
 def test_a_photo_that_is_cut_anywhere_is_a_photo_or_is_refused(name):
     data = PHOTOS[name]
@@ -119,6 +122,7 @@ except RequestError as error:
 """
 
 
+@pytest.mark.promise("P19")
 @pytest.mark.parametrize("kind", sorted(GIANTS))
 def test_a_photo_of_too_many_pixels_is_refused_before_memory_is_taken_for_them(kind):
     small = PHOTOS[kind]

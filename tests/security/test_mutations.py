@@ -235,11 +235,13 @@ def attack(total: int, settled: int, connections: int, step: int) -> dict[str, o
     }
 
 
+@pytest.mark.promise("P11")
 def test_the_first_600_damaged_inputs_are_answered_and_leave_nothing():
     result = attack(total=600, settled=360, connections=2, step=120)
     assert {"200", "400", "415", "422"} <= set(result["statuses"]), "they reach every part of the service"
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.soak
 def test_50000_damaged_inputs_are_answered_and_leave_nothing():
     record("mutation fuzz", **attack(total=50_000, settled=10_000, connections=4, step=1000))

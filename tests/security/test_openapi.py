@@ -206,18 +206,21 @@ def fill(jobs: Jobs, model_dir: Path) -> None:
         shutil.copytree(model_dir / "dense", jobs.networks / name, dirs_exist_ok=True)
 
 
+@pytest.mark.promise("P12")
 @schema.parametrize()
 @hypothesis.settings(max_examples=24, **_settings)
 def test_every_answer_is_as_the_document_says(case, statuses):
     statuses[case.call_and_validate().status_code] += 1
 
 
+@pytest.mark.promise("P50")
 @schema_with_keys.parametrize()
 @hypothesis.settings(max_examples=5, **_settings)
 def test_what_the_document_says_needs_a_key_is_refused_without_one(case, statuses):
     statuses[case.call_and_validate(headers={"X-API-Key": KEY}).status_code] += 1
 
 
+@pytest.mark.promise("P12")
 @pytest.mark.soak
 @schema.parametrize()
 @hypothesis.settings(max_examples=1000, **_settings)

@@ -33,6 +33,7 @@ def test_without_keys_there_is_nothing_to_check():
     assert not ApiKeys(Settings())
 
 
+@pytest.mark.promise("P52")
 def test_keys_are_replaced_while_the_service_runs(tmp_path):
     file, clock = tmp_path / "keys", Clock()
     file.write_text("old\n")
@@ -50,6 +51,7 @@ def test_keys_are_replaced_while_the_service_runs(tmp_path):
     assert keys.accepts("new")
 
 
+@pytest.mark.promise("P51")
 @pytest.mark.parametrize(
     "spoil",
     [lambda file: file.unlink(), lambda file: file.write_text("# none\n"), lambda file: file.write_bytes(b"\xff\xfe")],
@@ -67,6 +69,7 @@ def test_a_corrupted_key_file_opens_the_service_to_nobody(tmp_path, spoil, caplo
     assert keys
 
 
+@pytest.mark.promise("P51")
 @pytest.mark.parametrize("content", [None, "", "# none\n"])
 def test_a_start_without_a_key_where_some_are_intended_is_refused(tmp_path, model_dir, content):
     file = tmp_path / "keys"
@@ -88,6 +91,29 @@ def test_keys_of_a_file_are_required_over_http(tmp_path, model_dir, cat_photo):
         assert client.get("/metrics").status_code == 200
 
 
+OPEN = {"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics"}
+
+
+@pytest.mark.promise("P50")
+def test_every_operation_needs_a_key_but_those_that_are_open(model_dir):
+    with ready_client(model_dir, api_keys=("alpha",)) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        refused = {
+            (method, path): client.request(method, path).status_code == 401
+            for path, operations in paths.items()
+            for method in operations
+        }
+    assert {path for (_, path), is_refused in refused.items() if not is_refused} == OPEN
+
+
+@pytest.mark.promise("P16")
+def test_each_key_has_a_limit_of_its_own(model_dir):
+    with ready_client(model_dir, api_keys=("alpha", "beta"), rate_limit=1) as client:
+        keys = ("alpha", "beta", "alpha")
+        assert [client.get("/models", headers={"X-API-Key": key}).status_code for key in keys] == [200, 200, 429]
+
+
+@pytest.mark.promise("P53")
 def test_pages_of_other_origins_may_not_send_requests_unless_they_are_listed(client, model_dir):
     theirs = {"Origin": "https://cats.example"}
     preflight = theirs | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
@@ -103,6 +129,7 @@ def test_pages_of_other_origins_may_not_send_requests_unless_they_are_listed(cli
         assert "access-control-allow-origin" not in other.headers
 
 
+@pytest.mark.promise("P54")
 @pytest.mark.parametrize(
     "path", ["/", "/docs", "/models", "/health/live", "/metrics", "/openapi.json", "/nothing", "/web/main.js"]
 )
@@ -118,6 +145,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(client, path):
     assert "script-src" not in policy or "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
 
 
+@pytest.mark.promise("P49")
 def test_an_answer_carries_the_clients_id_or_a_new_one(client):
     assert client.get("/models", headers={"X-Request-ID": "order-66"}).headers["x-request-id"] == "order-66"
     ids = {client.get("/models").headers["x-request-id"] for _ in range(5)}
@@ -142,6 +170,7 @@ def test_log_lines_are_json_and_have_the_requests_id(model_dir, cat_photo):
     assert {"time", "level", "logger", "message", "milliseconds", "sent", "client"} <= set(line)
 
 
+@pytest.mark.promise("P49")
 def test_log_lines_for_people_have_the_requests_id_too(model_dir, cat_photo):
     with serving(*COMMAND, model_dir=model_dir) as (process, url):
         httpx2.post(f"{url}/predict?_x=%0Aforged", files={"file": cat_photo}, headers={"X-Request-ID": "order-66"})
@@ -162,6 +191,7 @@ def test_an_internal_error_has_its_traceback_in_the_log_beside_the_id(model_dir,
     assert "Zero" not in answer.text
 
 
+@pytest.mark.promise("P48")
 def test_no_address_that_a_client_sends_is_fetched(client, cat_photo):
     asked: list[str] = []
 

@@ -80,6 +80,7 @@ def test_a_network_that_cannot_be_loaded_ends_the_process_with_the_reason(model_
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.promise("P26")
 def test_a_damaged_network_stops_the_start_with_one_clear_line(model_dir, tmp_path):
     shutil.copytree(model_dir, tmp_path / "model")
     (tmp_path / "model" / "dense" / "model.onnx").write_bytes(b"damaged")

@@ -60,6 +60,7 @@ KILLED = {
 }
 
 
+@pytest.mark.promise("P42")
 @pytest.mark.parametrize("when", KILLED)
 def test_a_process_killed_while_it_adds_leaves_no_correction_and_its_remains_are_deleted(store, folder, when):
     kept = store.add(correction(b"other"), b"other")
@@ -85,6 +86,7 @@ def test_what_a_killed_process_wanted_to_keep_can_be_kept_again(store, folder, w
     assert files(folder) == [again.sha256]
 
 
+@pytest.mark.promise("P42")
 @pytest.mark.parametrize("when", ["before the photo", "after the photo"])
 def test_a_process_killed_while_it_deletes_has_deleted_the_correction_and_the_photo_follows(store, folder, when):
     kept = store.add(correction(), b"photo")
@@ -98,6 +100,7 @@ def test_a_process_killed_while_it_deletes_has_deleted_the_correction_and_the_ph
     assert store.kept().photos == 0
 
 
+@pytest.mark.promise("P42")
 def test_a_photo_that_cannot_be_written_whole_is_not_there_and_the_correction_neither(store, folder):
     store.add(correction(b"before"), b"before")
     code = """
@@ -185,6 +188,7 @@ def test_a_file_that_is_no_database_is_said(folder):
         open_store(Settings(store=folder)).list()
 
 
+@pytest.mark.promise("P44")
 def test_what_is_kept_is_for_the_services_user_alone(store, folder):
     kept = store.add(correction(), b"photo")
     private = [folder, folder / "photos", folder / "photos" / kept.sha256[:2], folder / "corrections.db"]
@@ -192,6 +196,7 @@ def test_what_is_kept_is_for_the_services_user_alone(store, folder):
     assert [oct(os.stat(path).st_mode & 0o077) for path in private] == [oct(0)] * len(private)
 
 
+@pytest.mark.promise("P47")
 def test_storage_that_fails_in_its_own_way_is_said(monkeypatch):
     photos = Photos("memory://failing/photos")
 

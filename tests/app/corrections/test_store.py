@@ -118,6 +118,7 @@ def test_a_day_without_corrections_is_empty(store, day):
     assert store.list(day=day) == []
 
 
+@pytest.mark.promise("P45")
 def test_what_was_kept_for_its_days_is_deleted_and_the_rest_stays(settings):
     store = open_store(replace(settings, keep_days=30))
     shared = store.add(correction(b"shared", time=NOON - 40 * DAY), b"shared")
@@ -159,6 +160,7 @@ def test_a_limit_is_bounded(store):
     assert store.list(limit=-5) == []
 
 
+@pytest.mark.promise("P39")
 @pytest.mark.parametrize(
     ("change", "message"),
     [

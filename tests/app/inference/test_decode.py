@@ -106,6 +106,7 @@ def test_the_smallest_and_the_thinnest_photos_are_read(size):
     assert (photo.width, photo.height) == size
 
 
+@pytest.mark.promise("P25")
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_file_that_was_cut_off_is_broken_not_unknown(cat_image, kind):
     data = encoded(cat_image, kind)
@@ -128,6 +129,7 @@ def test_what_is_not_a_readable_image_is_unsupported(data):
         decode(data)
 
 
+@pytest.mark.promise("P18")
 def test_formats_that_pillow_knows_and_the_contract_does_not_are_refused(cat_image):
     for kind in ("PPM", "ICO", "TGA", "PCX"):
         with pytest.raises(UnsupportedImage):
@@ -216,6 +218,7 @@ def test_the_pixel_limit_counts_what_is_decoded(large):
         decode(encoded(large, "PNG"), max_pixels=1_000_000, side=60)
 
 
+@pytest.mark.promise("P20")
 def test_a_jpeg_of_several_scans_counts_with_the_coefficients_that_are_held(large):
     """Three bytes for each pixel where colours are halved each way, six where they are not."""
     halved, whole = (encoded(large, "JPEG", progressive=True, subsampling=kind) for kind in (2, 0))

@@ -160,12 +160,14 @@ def configured(unit: bytes) -> bytes:
     return box(b"hvcC", bytes(22) + b"\1" + b"\x21\0\1" + struct.pack(">H", len(unit)) + unit)
 
 
+@pytest.mark.promise("P23")
 @pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (2**31, 2**31), (1_000_000, 10)])
 def test_a_size_in_the_properties_is_refused_before_the_decoder_sees_it(cat_image, width, height):
     with pytest.raises(TooLarge, match=f"{width} x {height}"):
         decode(claims(heic(cat_image), width, height))
 
 
+@pytest.mark.promise("P23")
 def test_a_size_in_the_pictures_own_header_is_refused_wherever_it_is():
     unit = sps(60_000, 60_000)
     with pytest.raises(TooLarge, match="59936 x 59936"):
@@ -174,6 +176,7 @@ def test_a_size_in_the_pictures_own_header_is_refused_wherever_it_is():
         decode(file_with([ISPE, configured(sps(64, 64))], stream=struct.pack(">I", len(unit)) + unit))
 
 
+@pytest.mark.promise("P23")
 def test_an_image_of_more_tiles_than_it_has_pixels_is_refused(cat_image):
     grid = box(b"infe", b"\2\0\0\0\0\2\0\0grid\0")
     data = file_with([box(b"ispe", bytes(4) + struct.pack(">II", 5000, 5000)), configured(sps(64, 64))])
@@ -184,6 +187,7 @@ def test_an_image_of_more_tiles_than_it_has_pixels_is_refused(cat_image):
         decode(box(b"ftyp", b"heic\0\0\0\0heic") + box(b"meta", bytes(4) + meta))
 
 
+@pytest.mark.promise("P23")
 def test_an_image_that_is_made_of_another_and_so_on_is_refused():
     parts = b"".join(box(b"dimg", struct.pack(">HHH", n, 1, n + 1)) for n in range(1, 3000))
     infes = b"".join(box(b"infe", b"\2\0\0\0" + struct.pack(">HH", n, 0) + b"grid\0") for n in range(1, 3001))
@@ -192,11 +196,13 @@ def test_an_image_that_is_made_of_another_and_so_on_is_refused():
         decode(box(b"ftyp", b"heic\0\0\0\0heic") + box(b"meta", bytes(4) + meta + box(b"iref", bytes(4) + parts)))
 
 
+@pytest.mark.promise("P23")
 def test_items_that_claim_the_file_again_and_again_are_refused():
     with pytest.raises(BrokenImage, match="claim 1000000 bytes"):
         decode(file_with([ISPE], claimed=1_000_000))
 
 
+@pytest.mark.promise("P23")
 def test_a_million_boxes_are_refused():
     data = box(b"ftyp", b"heic\0\0\0\0heic")
     with pytest.raises(BrokenImage, match="boxes"):
@@ -213,6 +219,7 @@ def test_boxes_inside_each_other_are_refused():
         decode(box(b"ftyp", b"heic\0\0\0\0heic") + data)
 
 
+@pytest.mark.promise("P18")
 @pytest.mark.parametrize("kind", [b"av01", b"unci", b"jpeg", b"mski"])
 def test_a_picture_of_another_coding_is_refused_by_its_name(kind):
     with pytest.raises(UnsupportedImage, match=kind.decode()):
@@ -236,6 +243,7 @@ def test_without_pi_heif_the_format_is_named(cat_image, monkeypatch):
         decode(heic(cat_image.resize((32, 32))))
 
 
+@pytest.mark.promise("P18")
 def test_pillow_itself_does_not_learn_to_open_it(cat_image):
     data = heic(cat_image.resize((32, 32)))
     decode(data)

@@ -30,6 +30,7 @@ def jpeg_with(small: Image.Image, inserted: bytes, **options: object) -> bytes:
     return data[:2] + inserted + data[2:]
 
 
+@pytest.mark.promise("P22")
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_tags_that_claim_more_data_than_there_is_are_never_read(small, order, monkeypatch):
     """A TIFF is made of tags and refused; other photos are read without them."""
@@ -51,6 +52,7 @@ def test_a_hostile_block_in_a_format_that_pillow_reads_late_is_not_read_at_all(s
     assert decode(data).image.size == small.size
 
 
+@pytest.mark.promise("P22")
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_hostile_block_in_an_avif_loses_its_tags(small, order):
     block = tiff(GREEDY, behind=20_000, order=order)
@@ -61,6 +63,7 @@ def test_a_hostile_block_in_an_avif_loses_its_tags(small, order):
     assert not image_checks.affordable(data, 112, len(data))
 
 
+@pytest.mark.promise("P21")
 def test_a_directory_of_too_many_tags_is_refused():
     big = b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 2**40) + bytes(1000)
     for data in (tiff([(1, 1, 1, 1)] * 3000), big):
@@ -68,6 +71,7 @@ def test_a_directory_of_too_many_tags_is_refused():
             decode(data)
 
 
+@pytest.mark.promise("P18")
 @pytest.mark.parametrize("coded", [2, 3, 4, 32771, 32809, 34676])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_tiff_from_a_fax_machine_is_not_read(coded, order):
@@ -82,6 +86,7 @@ def test_a_tiff_that_states_its_compression_in_another_way_is_refused(kind, coun
         decode(tiff([(256, 4, 1, 64), (257, 4, 1, 64), (259, kind, count, 3)], behind=1000))
 
 
+@pytest.mark.promise("P19")
 @pytest.mark.parametrize("size", [(1, 70_000), (70_000, 1)])
 def test_a_photo_of_a_few_pixels_in_a_million_rows_is_refused(size):
     with pytest.raises(TooLarge, match="65535 per side"):
@@ -116,6 +121,7 @@ def test_a_directory_outside_the_file_is_just_broken(small):
         assert decode(jpeg_with(small, segment(0xE1, b"Exif\0\0" + exif))).width == 64
 
 
+@pytest.mark.promise("P21")
 @pytest.mark.parametrize(
     "flood",
     [
@@ -131,6 +137,7 @@ def test_a_jpeg_whose_scan_never_seems_to_start_is_refused(small, flood):
         decode(jpeg_with(small, flood))
 
 
+@pytest.mark.promise("P21")
 def test_a_jpeg_that_rescans_its_picture_again_and_again_is_refused(small):
     data = encoded(small, "JPEG", progressive=True)
     scan = data.rindex(b"\xff\xda")
@@ -157,6 +164,7 @@ def test_a_jpeg_of_one_scan_is_not_searched_for_others(small, monkeypatch):
         image_checks.check(encoded(small, "JPEG", progressive=True), MAX_PIXELS)
 
 
+@pytest.mark.promise("P21")
 def test_a_png_of_chunks_is_refused(small):
     for kind, count in ((b"ruSt", 1_100), (b"IDAT", 55_000)):
         with pytest.raises(BrokenImage, match="chunks"):
@@ -170,6 +178,7 @@ def test_a_png_whose_texts_unpack_to_a_lot_is_refused():
     assert decode(png(text)).width == 8
 
 
+@pytest.mark.promise("P21")
 def test_a_gif_of_blocks_is_refused(small):
     data = encoded(small, "GIF")
     for flood in (b"\x21\xfe" + b"\x01a" * 300_000 + b"\0", b"\x21\xfe\x01a\0" * 300_000, b"\0" * 300_000):
@@ -178,6 +187,7 @@ def test_a_gif_of_blocks_is_refused(small):
             decode(data[:at] + flood + data[at:])
 
 
+@pytest.mark.promise("P19")
 def test_a_gif_whose_frame_would_be_made_before_its_size_is_known_is_refused():
     """Disposal method 2: Pillow makes a frame of that size while it opens the file."""
     control = b"\x21\xf9\x04\x08\0\0\0\0"
@@ -222,12 +232,14 @@ def test_a_file_that_is_cut_anywhere_raises_only_the_intended_error(small):
                 image_checks.check(data[:end], MAX_PIXELS)
 
 
+@pytest.mark.promise("P19")
 @pytest.mark.parametrize("kind", bombs())
 def test_a_bomb_is_refused_by_the_size_that_it_claims(kind):
     with pytest.raises(TooLarge, match=str(MAX_PIXELS)):
         decode(bombs()[kind])
 
 
+@pytest.mark.promise("P21")
 def test_every_hostile_file_is_refused_in_less_than_fifty_megabytes():
     """All of them one after the other in one process, whose memory is measured; the largest file itself has 20 MB. Of one
     the pixels are whole, and it is read without its tags.

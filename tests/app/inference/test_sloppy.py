@@ -55,6 +55,7 @@ def test_a_jpeg_without_its_end_marker_is_read(cat_image, options, ending):
     assert np.array_equal(pixels(data[:-2] + ending), pixels(data))
 
 
+@pytest.mark.promise("P25")
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("left", [0.4, 0.7, 0.95])
 def test_a_jpeg_that_lacks_pixels_is_refused(cat_image, options, left):
@@ -72,6 +73,7 @@ def test_a_jpeg_that_lacks_its_last_bytes_is_refused(cat_image):
             decode(data[: -2 - lacking])
 
 
+@pytest.mark.promise("P25")
 def test_a_progressive_jpeg_that_lacks_a_whole_scan_is_refused(cat_image):
     data = encoded(cat_image, "JPEG", progressive=True)
     with pytest.raises(BrokenImage):
@@ -89,6 +91,7 @@ NONSENSE = {
 }
 
 
+@pytest.mark.promise("P22")
 @pytest.mark.parametrize("name", NONSENSE)
 def test_a_jpeg_with_nonsense_for_exif_is_read_as_it_is_stored(cat_image, name):
     plain = encoded(cat_image, "JPEG")
@@ -161,6 +164,7 @@ def test_a_jpeg_of_200_megapixels_is_read_at_a_fraction():
     assert (photo.width, photo.height, photo.image.size) == (16_320, 12_240, (2040, 1530))
 
 
+@pytest.mark.promise("P19")
 def test_a_jpeg_that_claims_more_than_eight_times_the_pixels_is_refused():
     data = jpeg_of(64, 64).replace(struct.pack(">HH", 64, 64), struct.pack(">HH", 20_100, 20_000))
     with pytest.raises(TooLarge, match="20000 x 20100"):

@@ -190,6 +190,7 @@ def test_a_parameter_out_of_range_is_refused(client, query):
     check(client.get(f"/corrections?{query}"), 422, query.partition("=")[0])
 
 
+@pytest.mark.promise("P54")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"])
 def test_the_photo_comes_back_with_its_own_type_and_no_other_meaning(client, cat_image, kind):
     photo = encoded(cat_image.resize((64, 64)), kind)
@@ -200,6 +201,7 @@ def test_the_photo_comes_back_with_its_own_type_and_no_other_meaning(client, cat
     assert answer.headers["content-disposition"].startswith('attachment; filename="photo.')
 
 
+@pytest.mark.promise("P39")
 @pytest.mark.parametrize("identity", ["nothing", "..%2f..%2fetc%2fpasswd", "'; DROP TABLE catscope_corrections; --", "%00"])
 def test_an_id_that_is_none_is_not_found(client, identity):
     for response in (client.get(f"/corrections/{identity}"), client.delete(f"/corrections/{identity}")):
@@ -221,6 +223,7 @@ def test_the_export_has_every_photo_and_line(client, cat_photo, cat_image):
     assert empty.namelist() == ["corrections.jsonl"]
 
 
+@pytest.mark.promise("P43")
 @pytest.mark.parametrize(
     ("settings", "name"),
     [({"keep": "corrections"}, "CATSCOPE_STORE"), ({"store": "somewhere"}, "CATSCOPE_KEEP"), ({}, "CATSCOPE_STORE")],
@@ -265,6 +268,7 @@ def test_of_a_walk_too_but_not_what_the_page_asks_later(client, cat_photo, cat_i
     assert [(one["sha256"], one["source"], one["kind"]) for one in listed(client)] == [(sha256(cat_photo), "page", "unsure")]
 
 
+@pytest.mark.promise("P43")
 def test_not_with_edits_nor_of_another_epoch_nor_unless_wanted(unsure_dir, tmp_path, client, cat_photo):
     mute = json.dumps([{"stage": "scores", "channel": 1, "bias": 0.0}])
     assert predicted(client, cat_photo, edits=mute)["verdict"] == "unsure"
@@ -303,6 +307,7 @@ def test_photos_that_wait_to_be_kept_are_bounded(alone, cat_photo, monkeypatch, 
     assert "too many are waiting" in caplog.text
 
 
+@pytest.mark.promise("P47")
 def test_a_store_that_fails_is_a_503_and_photos_are_answered_all_the_same(alone, cat_photo, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", "/secret/path")
@@ -323,6 +328,7 @@ def test_a_store_that_fails_is_a_503_and_photos_are_answered_all_the_same(alone,
     assert alone.post("/predict", files={"file": cat_photo}).status_code == 200
 
 
+@pytest.mark.promise("P45")
 def test_what_was_kept_long_enough_is_deleted_at_the_start_even_if_nothing_is_kept_any_more(model_dir, tmp_path, cat_photo):
     with ready_client(model_dir, store=tmp_path, keep="corrections", keep_days=1) as client:
         kept = correct(client, cat_photo).json()

@@ -22,6 +22,7 @@ def test_head_is_refused_where_there_is_no_get(client):
     assert client.put("/models").headers["allow"] == "GET, HEAD"
 
 
+@pytest.mark.promise("P9")
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate, gzip", "GZIP"])
 def test_a_compressed_body_is_refused_with_what_is_accepted(client, cat_photo, coding):
     answer = client.post("/classify", content=gzip.compress(cat_photo), headers={"Content-Encoding": coding})

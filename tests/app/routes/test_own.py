@@ -12,6 +12,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.promise("P53")
 @pytest.mark.parametrize(("method", "path"), CHANGES)
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_a_page_of_another_site_changes_nothing(model_dir, tmp_path, method, path, site):

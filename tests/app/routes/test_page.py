@@ -27,6 +27,7 @@ def test_every_file_of_the_page_is_served_with_its_content_type(client, path):
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.promise("P54", "P55")
 @pytest.mark.parametrize("path", ["/", "/web/main.js", "/web/samples/chelsea.jpg"])
 def test_a_strict_policy_comes_with_everything(client, path):
     policy = client.get(path).headers["content-security-policy"]
@@ -71,6 +72,7 @@ def test_what_is_loaded_when_it_is_opened_is_small_too():
     assert weight(REPLAY) < 7_000
 
 
+@pytest.mark.promise("P55")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_page_names_no_other_host(path):
     text = path.read_text().replace("http://www.w3.org/2000/svg", "")  # a namespace, which is never fetched

@@ -29,6 +29,7 @@ def test_probabilities_are_of_both_classes_and_sum_to_one(client, cat_photo):
     assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
 
 
+@pytest.mark.promise("P60")
 def test_the_photo_is_described_by_its_own_bytes(client, cat_photo, described):
     assert post(client, cat_photo).json()["image"] == described
 
@@ -40,6 +41,7 @@ def test_a_photo_on_its_side_is_described_upright(client, cat_image):
     assert (image["width"], image["height"]) == (300, 451)
 
 
+@pytest.mark.promise("P60")
 def test_the_network_is_described_by_its_contract(client, model_dir, cat_photo):
     contract = load(model_dir / "dense")
     assert post(client, cat_photo, network="dense").json()["model"] == {
@@ -186,11 +188,13 @@ def test_raw_arrays_of_only_the_stages_asked_for(client, cat_photo):
     assert {name: arrays[name].shape for name in arrays} == {"dense": (128,), "block5_relu": (3, 3, 192)}
 
 
+@pytest.mark.promise("P59")
 def test_the_same_photo_always_gets_the_same_answer(client, cat_photo):
     answers = [post(client, cat_photo).json() | {"timings_ms": None} for _ in range(3)]
     assert answers[0] == answers[1] == answers[2]
 
 
+@pytest.mark.promise("P58")
 @pytest.mark.parametrize("network", ["tutorial", "dense"])
 def test_the_keras_engine_gives_the_same_answers(client, model_dir, cat_photo, network):
     with ready_client(model_dir, engine="keras") as keras_client:

@@ -58,6 +58,7 @@ def test_its_network_answers_like_any_other(taught, client, cat_photo):
     assert not next(row for row in client.get("/models").json()["networks"] if row["network"] == "cat")["taught"]
 
 
+@pytest.mark.promise("P46")
 def test_the_photos_are_gone_when_the_job_has_ended(taught, client, store):
     known = client.get("/teach").json()
     assert known["networks"] == ["mine"]
@@ -88,6 +89,7 @@ def test_a_name_may_stand_in_the_form_or_be_left_out(client, photo_folder):
         assert client.delete(f"/models/{job['network']}").status_code == 204
 
 
+@pytest.mark.promise("P39", "P40")
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -125,6 +127,7 @@ def test_a_class_needs_a_name_of_its_own(client, photo_folder, name, says):
     assert "never" not in [job["network"] for job in client.get("/teach").json()["jobs"]]
 
 
+@pytest.mark.promise("P39")
 def test_hostile_names_of_classes_and_files_are_only_names(client, photo_folder, store):
     names = ["../../escape", '"><img src=x onerror=alert(1)>']
     parts = [
@@ -169,6 +172,7 @@ def test_a_part_has_short_headers(client, header):
     assert "header" in answer.json()["detail"]
 
 
+@pytest.mark.promise("P37")
 def test_a_job_whose_photos_cannot_be_read_fails_and_says_why(client, cat_photo):
     parts = [(name, (f"{n}.png", cat_photo[: 3000 + n])) for name in ("one", "two") for n in range(5)]
     job = finished(client, client.post("/teach?network=broken", files=parts).json()["job"])
@@ -176,6 +180,7 @@ def test_a_job_whose_photos_cannot_be_read_fails_and_says_why(client, cat_photo)
     assert "Of class one, 0 photos can be used" in job["error"]
 
 
+@pytest.mark.promise("P46")
 def test_a_job_that_is_cancelled_leaves_no_network(client, photo_folder, store):
     job = client.post("/teach?network=stopped", files=photos(photo_folder, 30)).json()["job"]
     assert client.delete(f"/teach/{job}").json()["state"] == "cancelled"
@@ -187,6 +192,7 @@ def test_a_job_that_is_cancelled_leaves_no_network(client, photo_folder, store):
     assert client.delete(f"/teach/{job}").json()["state"] == "cancelled"
 
 
+@pytest.mark.promise("P37", "P46")
 def test_a_job_whose_process_is_killed_has_failed_and_leaves_nothing(client, photo_folder, store):
     job = client.post("/teach?network=killed", files=photos(photo_folder, 30)).json()["job"]
     for process in processes_of(job):
@@ -201,6 +207,7 @@ def test_a_job_whose_process_is_killed_has_failed_and_leaves_nothing(client, pho
     client.delete("/models/killed")
 
 
+@pytest.mark.promise("P37")
 def test_the_process_that_teaches_gives_way_to_the_service(client, photo_folder):
     """Linux shares time among sessions first: in one of its own, it would take half of it."""
     job = client.post("/teach?network=gives-way", files=photos(photo_folder, 30)).json()["job"]
@@ -223,6 +230,7 @@ def test_two_jobs_are_taught_one_after_the_other(client, photo_folder):
         assert client.delete(f"/models/of-two-{number}").status_code == 204
 
 
+@pytest.mark.promise("P36")
 def test_photos_that_are_still_arriving_count_as_a_job(tmp_path):
     jobs = Jobs(tmp_path, {})
     jobs.prepare()
@@ -243,6 +251,7 @@ def test_a_reload_keeps_a_network_that_has_not_changed(taught, client):
     assert service.networks[taught["network"]] is before
 
 
+@pytest.mark.promise("P36")
 def test_a_fifth_unfinished_job_has_to_wait_outside(client, photo_folder):
     parts = photos(photo_folder, 30)
     jobs = [client.post("/teach", files=parts).json()["job"] for _ in range(teach_jobs.MOST_UNFINISHED)]
@@ -255,6 +264,7 @@ def test_a_fifth_unfinished_job_has_to_wait_outside(client, photo_folder):
     assert {finished(client, job)["state"] for job in jobs} <= {"cancelled", "done"}
 
 
+@pytest.mark.promise("P40")
 def test_networks_that_came_with_catscope_are_not_deleted(client):
     answer = client.delete("/models/cat")
     assert answer.status_code == 404
@@ -262,6 +272,7 @@ def test_networks_that_came_with_catscope_are_not_deleted(client):
     assert client.delete("/models/nothing").status_code == 404
 
 
+@pytest.mark.promise("P39")
 @pytest.mark.parametrize("job", ["0", "...", "0193695c4f2a1-5f0c33aa", "%2e%2e%2fnetworks"])
 def test_there_are_no_other_jobs(client, job):
     assert client.get(f"/teach/{job}").status_code == 404
@@ -290,6 +301,7 @@ def test_a_store_that_cannot_be_written_is_said_and_the_service_goes_on(model_di
         assert client.post("/predict?network=tutorial", files={"file": cat_photo}).status_code == 200
 
 
+@pytest.mark.promise("P35")
 def test_a_photo_or_a_body_that_is_too_large_is_refused(model_dir, tmp_path, photo_folder):
     shutil.copytree(MODEL / "cat", tmp_path / "model" / "cat")
     with ready_client(tmp_path / "model", store=tmp_path / "store", max_bytes=2000, max_teach_bytes=100_000) as client:
@@ -302,6 +314,7 @@ def test_a_photo_or_a_body_that_is_too_large_is_refused(model_dir, tmp_path, pho
         assert not list((tmp_path / "store" / "jobs").glob("*-*"))
 
 
+@pytest.mark.promise("P46")
 def test_what_an_earlier_service_left_is_cleared_away(model_dir, tmp_path):
     left = tmp_path / "jobs" / "0193695c4f2a1-5f0c33aa"
     (left / "photos").mkdir(parents=True)

@@ -61,6 +61,7 @@ def test_a_name_may_be_a_bare_word_and_headers_may_be_written_in_capitals():
     assert read(body) == b"photo"
 
 
+@pytest.mark.promise("P8")
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -81,6 +82,7 @@ def test_a_form_that_cannot_be_read_is_refused_with_the_reason(body, message):
         read(body)
 
 
+@pytest.mark.promise("P8")
 def test_a_hundred_parts_are_read():
     assert read(part(b"x", b"1") * 99 + part(b"file", b"photo") + END) == b"photo"
 

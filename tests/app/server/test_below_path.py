@@ -73,6 +73,7 @@ def test_what_is_no_path_is_ignored(client, said):
     assert answer.text == client.get("/docs").text
 
 
+@pytest.mark.promise("P56")
 def test_a_stranger_is_not_believed(client):
     answer = below(client, address="203.0.113.9").get("/docs", headers={"X-Forwarded-Prefix": "/cats"})
     assert answer.text == client.get("/docs").text

@@ -107,6 +107,7 @@ def test_a_client_that_disconnects_midway_harms_nobody(service, cat_photo):
     assert httpx2.post(f"{service}/predict", files={"file": cat_photo}).status_code == 200
 
 
+@pytest.mark.promise("P7")
 def test_a_large_body_that_is_refused_is_not_read_needlessly(model_dir, cat_photo):
     """Even a client that reads only after sending everything finds its answer, and then the end of the connection."""
     head, body = request(padded(cat_photo, 2_000_000))

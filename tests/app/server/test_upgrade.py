@@ -48,6 +48,7 @@ def test_many_offers_in_the_same_bytes_are_answered_in_their_order(service):
             assert answer(connection) == (200, {"status": "live"})
 
 
+@pytest.mark.promise("P6")
 def test_what_follows_is_still_checked(service):
     with connect(service) as connection:
         connection.sendall("\r\n".join(["GET /health/live HTTP/1.1", "Host: x", *H2C, "", ""]).encode())

@@ -6,6 +6,7 @@ from app.errors import InvalidRequest
 from app.teach.jobs import MOST_NETWORKS, MOST_UNFINISHED, Jobs
 
 
+@pytest.mark.promise("P36")
 def test_a_store_holds_20_networks_and_4_unfinished_jobs(tmp_path):
     jobs = Jobs(tmp_path, {})
     jobs.prepare()

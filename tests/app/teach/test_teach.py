@@ -120,6 +120,7 @@ def test_photos_that_are_all_one_are_refused():
 FILES = [File(str(number), bytes) for number in range(5)]
 
 
+@pytest.mark.promise("P36")
 @pytest.mark.parametrize(
     ("classes", "message"),
     [

@@ -45,6 +45,7 @@ def ended(job: Path, decoder: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.promise("P38")
 def test_a_job_that_takes_too_long_fails_and_says_so(job):
     assert ended(job, LONG).returncode == 0
     status = read_json(job / STATUS)
@@ -52,6 +53,7 @@ def test_a_job_that_takes_too_long_fails_and_says_so(job):
     assert not (job / PHOTOS).exists()
 
 
+@pytest.mark.promise("P38")
 def test_a_photo_that_stalls_its_parser_cannot_keep_the_process(job):
     assert ended(job, STALLED).returncode != 0
     store = job.parent.parent
@@ -60,6 +62,7 @@ def test_a_photo_that_stalls_its_parser_cannot_keep_the_process(job):
     assert list((store / "networks").iterdir()) == []
 
 
+@pytest.mark.promise("P38")
 def test_a_job_has_ten_minutes():
     assert LONGEST_S == 600
     assert STALLED_S == 10

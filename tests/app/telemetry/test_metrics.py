@@ -56,6 +56,7 @@ def test_refusals_are_counted_by_their_reason(client, cat_photo):
         assert change(before, after, "catscope_shed_total", reason=reason) == 1
 
 
+@pytest.mark.promise("P49")
 def test_paths_and_methods_that_clients_make_up_are_not_recorded(client):
     client.get("/nothing/at/all")
     client.request("BREW", "/predict")
@@ -78,6 +79,7 @@ def test_the_networks_that_are_served_are_named(client):
     metrics.models(networks.values())
 
 
+@pytest.mark.promise("P17")
 def test_nothing_is_left_in_flight_or_held(client, cat_photo):
     client.post("/predict", files={"file": cat_photo})
     after = numbers(client)

@@ -163,6 +163,7 @@ def hostile(marker: Path) -> dict[str, dict]:
     }  # fmt: skip
 
 
+@pytest.mark.promise("P66")
 @pytest.mark.parametrize("name", hostile(Path("marker")))
 def test_code_in_a_file_is_refused_before_keras_sees_it(tmp_path, saved, monkeypatch, name):
     def reached(*_: object, **__: object) -> None:
@@ -178,6 +179,7 @@ def test_code_in_a_file_is_refused_before_keras_sees_it(tmp_path, saved, monkeyp
     assert not (tmp_path / "marker").exists()
 
 
+@pytest.mark.promise("P66")
 def test_a_lambda_in_an_old_file_is_refused(tmp_path):
     code = {
         "class_name": "Lambda",
@@ -264,6 +266,7 @@ def test_weights_that_do_not_fit_are_reported_in_one_line(tmp_path, saved):
     assert len(str(error.value)) < 500
 
 
+@pytest.mark.promise("P66")
 @pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
 def test_the_process_that_reads_a_file_can_open_connect_and_start_nothing(tmp_path):
     code = f"""

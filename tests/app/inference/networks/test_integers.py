@@ -64,6 +64,7 @@ def test_whoever_looks_inside_or_asks_for_float_gets_the_network_s_own_answer(ne
     assert answer.probabilities == predict(cat_photo, network, PredictOptions("none", precision="float32")).probabilities
 
 
+@pytest.mark.promise("P61")
 def test_a_close_verdict_is_left_to_the_network(network, cat_photo, monkeypatch):
     monkeypatch.setattr(network.integers, "settles", lambda result: False)
     assert predict(cat_photo, network, PredictOptions("none")).precision == "float32"

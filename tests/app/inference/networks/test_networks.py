@@ -91,12 +91,14 @@ def test_a_kernel_is_the_one_keras_trained(model_dir):
     assert np.array_equal(network.bias("block3_conv"), bias)
 
 
+@pytest.mark.promise("P26")
 def test_a_missing_file_is_named(copy):
     (copy / "model.onnx").unlink()
     with pytest.raises(NetworkError, match=r"model\.onnx cannot be read: No such file"):
         load_all([copy.parent], "onnx")
 
 
+@pytest.mark.promise("P26")
 @pytest.mark.parametrize("engine", ["onnx", "keras"])
 def test_a_file_that_differs_from_its_contract_is_refused_with_both_sums(copy, engine):
     file = copy / f"model.{engine}"
