@@ -88,8 +88,14 @@ class Admission:
         return sent
 
     def _check_site(self, headers: Headers) -> None:
-        """Browsers send forms of any page to any address, and Sec-Fetch-Site says so; other clients send no such header."""
-        elsewhere = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        """Browsers send forms of any page to any address. Sec-Fetch-Site says whose page it is, but without TLS they send it
+        to their own machine alone; then the Origin says it. Other clients send neither.
+        """
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site is None:
+            elsewhere = origin is not None and origin.partition("://")[2] != headers.get("host")
+        else:
+            elsewhere = site not in ("none", "same-origin")
         if elsewhere and not {"*", headers.get("origin", "")} & self._origins:
             raise Forbidden(
                 "A page of another site cannot teach, correct or delete here; CATSCOPE_CORS_ORIGINS names exceptions."

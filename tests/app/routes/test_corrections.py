@@ -89,8 +89,6 @@ def test_a_correction_says_what_the_network_said_and_what_is_right(client, cat_p
     [
         ({"Sec-Fetch-Site": "same-origin"}, "page"),
         ({"Origin": "http://testserver"}, "page"),
-        ({"Origin": "https://evil.example"}, "api"),
-        ({"Origin": "null"}, "api"),
         ({}, "api"),
     ],
 )

@@ -14,10 +14,10 @@ CHANGES = [
 
 @pytest.mark.promise("P53")
 @pytest.mark.parametrize(("method", "path"), CHANGES)
-@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("site", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {}], ids=str)
 def test_a_page_of_another_site_changes_nothing(model_dir, tmp_path, method, path, site):
     with ready_client(model_dir, store=tmp_path, keep="corrections") as client:
-        headers = {"Sec-Fetch-Site": site, "Origin": "https://elsewhere.example"}
+        headers = site | {"Origin": "https://elsewhere.example"}
         answer = client.request(method, path, headers=headers, files={"file": b"photo"} if method == "POST" else None)
         assert answer.status_code == 403
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -32,6 +32,8 @@ def test_a_page_of_another_site_changes_nothing(model_dir, tmp_path, method, pat
         ({}, ()),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "http://testserver"}, ()),
         ({"Sec-Fetch-Site": "none"}, ()),
+        ({"Origin": "http://testserver"}, ()),
+        ({"Origin": "https://friend.example"}, ("https://friend.example",)),
         ({"Sec-Fetch-Site": "cross-site", "Origin": "https://friend.example"}, ("https://friend.example",)),
         ({"Sec-Fetch-Site": "cross-site", "Origin": "https://anybody.example"}, ("*",)),
     ],
