@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 PROMISE = re.compile(r"^\*\*(P\d+)\.\*\* (.+?)(?=\n- |\n\n|\Z)((?:\n- [^\n]+)*)", re.M | re.S)
 TEST = re.compile(r"`(tests/[\w/]+\.py(?:::\w+)+)`")
 MEASURED = re.compile(r"Measured: <!-- figure (P\d+) -->.+<!-- end -->")
-CITED = re.compile(r"(?<![\w`])P(\d+)(?:–P?(\d+))?(?!\w)")
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.M | re.S)
+CITED = re.compile(r"\bP(\d+)(?:–P?(\d+))?\b")
 WITHDRAWN = "Withdrawn"
 
 
@@ -166,6 +167,6 @@ def _is_one_sentence(text: str) -> bool:
 def cited(text: str) -> list[str]:
     """The numbers of promises that a page refers to outside of code, ranges like P1–P3 included."""
     found = []
-    for first, last in CITED.findall(text):
+    for first, last in CITED.findall(CODE.sub("", text)):
         found += [f"P{number}" for number in range(int(first), int(last or first) + 1)]
     return found

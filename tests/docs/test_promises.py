@@ -149,4 +149,4 @@ def test_a_withdrawn_promise_needs_no_test_and_keeps_its_number():
 
 
 def test_numbers_are_cited_in_text_alone():
-    assert cited("P1, P3–P5 and (P7); not `P8`, p99, P2P or XP9") == ["P1", "P3", "P4", "P5", "P7"]
+    assert cited('P1, P3–P5 and (P7); not `promise("P8")`, p99, P2P or XP9') == ["P1", "P3", "P4", "P5", "P7"]
