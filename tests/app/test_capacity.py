@@ -52,7 +52,7 @@ def test_a_call_that_waited_too_long_is_never_started():
         with pytest.raises(DeadlineExceeded):
             await running
         free.set()
-        workers.close()
+        await asyncio.to_thread(workers._pool.shutdown)  # when all that is still in its queue is done
         return finished
 
     assert asyncio.run(main()) == []
@@ -94,7 +94,7 @@ def test_work_that_nobody_waits_for_any_more_is_never_started_and_gives_its_slot
         assert workers._calls == 1
         free.set()
         await running
-        workers.close()
+        await asyncio.to_thread(workers._pool.shutdown)  # when all that is still in its queue is done
         return finished
 
     assert asyncio.run(main()) == []

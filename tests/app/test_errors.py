@@ -71,7 +71,6 @@ def test_405_for_another_method_names_the_allowed_one(client):
     assert response.headers["allow"] == "POST"
 
 
-@pytest.mark.promise("P1")
 def test_413_for_a_body_that_announces_too_much(model_dir, cat_photo):
     with ready_client(model_dir, max_bytes=10_000) as client:
         check(post(client, cat_photo), 413, "at most 10000")

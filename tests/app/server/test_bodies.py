@@ -132,6 +132,7 @@ def test_a_small_body_that_is_refused_leaves_the_connection_usable(model_dir, ca
         assert answer(connection)[0] == 200
 
 
+@pytest.mark.promise("P1")
 def test_a_length_above_the_limit_is_refused_and_no_memory_is_reserved_for_it(service, cat_photo):
     head, _ = request(padded(cat_photo, 3_100_000))
     with connect(service) as connection:
