@@ -61,13 +61,14 @@ class RequestLog:
     def _log(self, scope: Scope, measured: "_MeasuredRequest") -> None:
         seconds = time.perf_counter() - measured.began
         route = getattr(scope.get("route"), "path", "")
-        method = scope["method"] if route else ""  # clients may invent others
-        metrics.answered(route, method, measured.status or GONE, seconds, measured.received, measured.sent)
+        method = scope["method"]
+        known = method if route and method in METHODS else ""  # clients may invent others
+        metrics.answered(route, known, measured.status or GONE, seconds, measured.received, measured.sent)
         if not log.isEnabledFor(logging.INFO):
             return
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         fields = {
-            "method": scope["method"],
+            "method": method,
             "path": target.decode("ascii", "backslashreplace"),  # percent-encoded as it came: no line breaks
             "status": measured.status or GONE,
             "milliseconds": round(seconds * 1000, 1),
@@ -77,6 +78,9 @@ class RequestLog:
         }
         log.info("%s %s %s in %s ms", *list(fields.values())[:4], extra={"fields": fields})
 
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "POST")
+"""That metrics tell apart: those that some route answers."""
 
 GONE = 499
 """Status in the log and the metrics of a request whose client left before its answer, as in nginx."""
