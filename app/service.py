@@ -107,7 +107,7 @@ class Service:
     def load(self) -> None:
         """Load all networks and let each answer once. Raises NetworkError when one cannot be served."""
         loaded, records = self._loaded()
-        photos.prepare(self.settings.cage, DECODING_SHARE * self.settings.deadline_s, bare())
+        photos.prepare(self.settings.cage, DECODING_SHARE * self.settings.deadline_s, bare(), metrics.decoder_lost)
         release_memory()
         self._serve(loaded, records)
 

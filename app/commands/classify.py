@@ -24,15 +24,19 @@ from app.capacity import cores
 from app.commands import photos, results, streams
 from app.commands.results import Row
 from app.errors import RequestError
+from app.inference.cage.photos import prepare as prepare_decoding
 from app.inference.networks import versions
 from app.inference.networks.contract import Contract
 from app.inference.networks.engines.network import Network
 from app.inference.networks.load import load_all
 from app.inference.predict import PredictOptions, predict
-from app.settings import Settings
+from app.settings import Settings, bare
 
 AHEAD = 4
 """Photos per thread that may be in progress or finished before it is their turn to be written."""
+
+DECODING_S = 60.0
+"""How long a photo of a rare format may take to be decoded."""
 
 DONE, UNEXPECTED, FAILED = 0, 1, 2
 """Exit statuses, see parser.CLASSIFY_EPILOG."""
@@ -77,6 +81,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     each with a message of one line, and BrokenPipeError when the reader has closed the pipe, as `| head` does.
     """
     network = network_of(arguments, settings)
+    prepare_decoding(settings.cage, DECODING_S, bare())
     contract = network.contract
     verdicts = [*contract.classes, "unsure", *(["unfamiliar"] if contract.familiarity else [])]
     if arguments.expect not in (None, *verdicts):

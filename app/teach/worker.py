@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from app.errors import InvalidRequest, NetworkError
+from app.inference.cage import photos
 from app.inference.networks import contract
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.teach import folder as network_folder
@@ -32,6 +33,9 @@ STALLED_S = 10
 """Seconds more until the process is ended from outside of Python: a parser that does not return lets no handler of a signal
 end the job, and its turn would never be over.
 """
+
+DECODING_S = 10
+"""Seconds that a photo of a rare format may take to be decoded."""
 
 NICENESS = 10
 """A tenth of a core's time, where the service wants all of it."""
@@ -71,11 +75,12 @@ def _run(job: Path) -> None:
         signal.signal(signal.SIGALRM, _too_long)
         signal.alarm(LONGEST_S)
         faulthandler.dump_traceback_later(LONGEST_S + STALLED_S, exit=True)
+        photos.prepare("rare", DECODING_S)
         begin = contract.load(Path(record["begin"]))
         network_folder.check_start(begin)
         classes = {
-            name: [File(photo["name"], partial(_read, job / PHOTOS / photo["file"])) for photo in photos]
-            for name, photos in record["classes"].items()
+            name: [File(photo["name"], partial(_read, job / PHOTOS / photo["file"])) for photo in given]
+            for name, given in record["classes"].items()
         }
         total = sum(map(len, classes.values()))
         looked_at: list[Seen | Skipped] = []

@@ -40,6 +40,7 @@ _model = Gauge(
     multiprocess_mode="livemax",
 )
 _served: list[tuple[str, str, str]] = []
+_decoders = Counter("catscope_decoders_lost", "Processes that were lost while they decoded a photo, and replaced")
 _reloads = Counter("catscope_reloads", "Reloads of the networks", ["outcome"])
 
 in_flight = Gauge("catscope_in_flight_requests", "Requests received and not answered yet", multiprocess_mode="livesum")
@@ -87,6 +88,11 @@ def models(networks: Iterable[Network]) -> None:
     _served[:] = [(network.contract.network, network.contract.version, network.sha256) for network in networks]
     for labels in _served:
         _model.labels(*labels).set(1)
+
+
+def decoder_lost() -> None:
+    """Count a process that crashed, or took too long, while it decoded a photo."""
+    _decoders.inc()
 
 
 def reloaded(outcome: str) -> None:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,18 +41,23 @@ _ROOT = Path(__file__).parents[__name__.count(".")]
 class Cage:
     """Decodes photos in processes of their own, each within `seconds`. Threads may share it.
 
-    `environment` is that of the processes, and `child` the module that they run.
+    `environment` is that of the processes, `child` the module that they run, and `lost` is called whenever one was lost.
     """
 
-    def __init__(self, seconds: float, environment: Mapping[str, str], child: str = CHILD) -> None:
-        self.seconds, self._environment, self._child = seconds, environment, child
+    def __init__(
+        self,
+        seconds: float,
+        environment: Mapping[str, str],
+        child: str = CHILD,
+        lost: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.seconds, self._environment, self._child, self._lost = seconds, environment, child, lost
         self._idle: list[_Process] = []
         self._lock = threading.Lock()
         self._nursery = ThreadPoolExecutor(
             1, thread_name_prefix="catscope-cage"
         )  # a child ends with the thread that began it
         self._closed = False
-        self.replaced = 0
         atexit.register(self.close)
 
     def decode(self, data: bytes, max_pixels: int, side: int | None) -> Decoded:
@@ -111,7 +116,7 @@ class Cage:
     def _replace(self, process: "_Process") -> None:
         """End a process, and begin another before it is needed."""
         process.end()
-        self.replaced += 1
+        self._lost()
 
         def begin() -> None:
             try:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,15 @@ _cage: "Cage | None" = None
 _caged: frozenset[str] | None = frozenset()
 
 
-def prepare(formats: str = "none", seconds: float = 8.0, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+def prepare(
+    formats: str = "none",
+    seconds: float = 8.0,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    lost: Callable[[], object] = lambda: None,
+) -> None:
     """Prepare for photos. From now on, those of `formats`, one of CHOICES, are decoded in a cage, each within `seconds`.
-    Where the system has none, say so in the log, and decode here. `environment` is that of the processes.
+    Where the system has none, say so in the log, and decode here. `environment` is that of the processes, and `lost`
+    is called whenever one was lost with its photo.
 
     The first photo of those formats starts the first process.
     """
@@ -43,7 +49,7 @@ def prepare(formats: str = "none", seconds: float = 8.0, environment: Mapping[st
     elif _cage is None or _cage.seconds != seconds:
         from app.inference.cage.cage import Cage  # has what other systems lack
 
-        use(Cage(seconds, environment))
+        use(Cage(seconds, environment, lost=lost))
 
 
 def use(cage: "Cage | None") -> None:

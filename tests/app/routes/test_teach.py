@@ -195,6 +195,7 @@ def test_a_job_that_is_cancelled_leaves_no_network(client, photo_folder, store):
 @pytest.mark.promise("P37", "P46")
 def test_a_job_whose_process_is_killed_has_failed_and_leaves_nothing(client, photo_folder, store):
     job = client.post("/teach?network=killed", files=photos(photo_folder, 30)).json()["job"]
+    wait_for(lambda: bool(processes_of(job)))
     for process in processes_of(job):
         os.kill(process, signal.SIGKILL)
     answer = finished(client, job)
