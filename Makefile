@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help serve test test-all test-marked test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help serve test test-all test-marked test-docker test-browser test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,10 @@ audit:  ## look the pinned packages up in PyPI's list of known vulnerabilities
 
 soak: $(VENV)/.dev  ## attack and load the service for an hour and a half; keeps the figures of docs/reliability.md
 	-$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
-	$(RUN) -m pytest -m soak
+	$(RUN) -m pytest -m "soak and not endless"
+
+soak-long: $(VENV)/.dev  ## send a million requests, with teaching, reloads and clients that leave; SOAK_HOURS=1 ends it earlier
+	$(RUN) -m pytest -m endless -s
 
 check: $(VENV)/.dev check-js  ## lint, formatting and types
 	$(RUN) -m ruff check .
