@@ -51,6 +51,17 @@ def test_a_photo_that_is_spooled_to_disk_is_answered_on_a_read_only_file_system(
     assert post(url, large_cat).status_code == 200
 
 
+@pytest.mark.promise("P68")
+def test_rare_formats_are_decoded_without_rights_there_too(running: str, url: str, cat: bytes) -> None:
+    """The container itself has hardly any, and a runtime might not allow a filter."""
+    out = io.BytesIO()
+    Image.open(io.BytesIO(cat)).save(out, "TIFF")
+    assert post(url, out.getvalue()).json()["image"]["format"] == "TIFF"
+    decoder = docker("exec", running, "sh", "-c", "grep -l cage.child /proc/[0-9]*/cmdline | head -1").strip()
+    assert "Seccomp:\t2" in docker("exec", running, "cat", decoder.replace("cmdline", "status"))
+    assert "keeps some rights" not in run("docker", "logs", running).stderr
+
+
 @pytest.mark.parametrize(
     "path",
     [
