@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help serve test test-all test-marked test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help wheel serve test test-all test-marked test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-browser: $(VENV)/.dev  ## use Swagger UI in Debian's Chromium, with no othe
 
 test-fresh: $(VENV)/.dev  ## clone the repository and serve from the clone, as a stranger would
 	$(RUN) -m pytest -m fresh
+
+wheel: $(VENV)/.dev  ## build the wheel and the source distribution into dist/
+	$(RUN) -m hatchling build --directory dist
 
 audit:  ## look the pinned packages up in PyPI's list of known vulnerabilities
 	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
@@ -104,7 +107,7 @@ pointing: $(VENV)/.dev  ## measure whether the heatmap's peak lies on the cat
 	$(RUN) -m training.studies.pointing model/cat --cats $(DATA)/val-pets --scenes $(DATA)/val-objects --out benchmarks/pointing.json $(BOXES)
 
 clean:  ## remove what was installed and cached
-	rm -rf $(VENV) build $(JS)/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build $(JS)/node_modules dist .mypy_cache .pytest_cache .ruff_cache
 
 # A virtual environment is done when its stamp is newer than what it was made from.
 $(VENV)/bin/python:

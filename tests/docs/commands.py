@@ -47,6 +47,7 @@ LONG = "measures for minutes"
 RAY = "needs Ray, which is several times as large as Catscope: tests/deploy/ray runs it"
 REVIEW = "needs a store: tests/app/commands/test_correct.py runs it"
 LEARN = "needs a store: tests/app/commands/learning runs it"
+WHEEL = "tests/release builds it, installs it and asks it"
 INT8 = "tests/training/test_export_int8.py runs it"
 ELSEWHERE = {
     f"{PYTHON} -m benchmarks.memory --out benchmarks/memory.json": WRK,
@@ -88,6 +89,11 @@ ELSEWHERE = {
     ".peers/runtimes/bin/python -m benchmarks.decoders --out benchmarks/decoders.json": PEERS,
     f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",
     f"{PYTHON} -m docs.screenshots": "needs a browser: tests/browser/test_measured.py runs it",
+    f"{PYTHON} -m benchmarks.install --out benchmarks/install.json": LONG,
+    "make wheel": WHEEL,
+    "pip install dist/catscope-*.whl && catscope serve": WHEEL,
+    "pipx install dist/catscope-*.whl && catscope serve": WHEEL,
+    "uvx --from dist/catscope-*.whl catscope serve": WHEEL,
     "make train-setup": "is what installed what runs this test",
     "make soak": "takes an hour and a half",
     "make test": "is what runs this test",
