@@ -47,6 +47,7 @@ LONG = "measures for minutes"
 RAY = "needs Ray, which is several times as large as Catscope: tests/deploy/ray runs it"
 REVIEW = "needs a store: tests/app/commands/test_correct.py runs it"
 LEARN = "needs a store: tests/app/commands/learning runs it"
+SIGNED = "needs a release that GitHub's runners have signed"
 WHEEL = "tests/release builds it, installs it and asks it"
 INT8 = "tests/training/test_export_int8.py runs it"
 ELSEWHERE = {
@@ -90,6 +91,10 @@ ELSEWHERE = {
     f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",
     f"{PYTHON} -m docs.screenshots": "needs a browser: tests/browser/test_measured.py runs it",
     f"{PYTHON} -m benchmarks.install --out benchmarks/install.json": LONG,
+    'gh attestation verify catscope-0.2.0-py3-none-any.whl --repo "$OWNER/catscope"': SIGNED,
+    'gh attestation verify "oci://$REGISTRY/catscope:0.2.0" --repo "$OWNER/catscope"': SIGNED,
+    'cosign verify "$REGISTRY/catscope:0.2.0" --certificate-oidc-issuer https://token.actions.githubusercontent.com '
+    '--certificate-identity "https://github.com/$OWNER/catscope/.github/workflows/release.yml@refs/tags/v0.2.0"': SIGNED,
     "make wheel": WHEEL,
     "pip install dist/catscope-*.whl && catscope serve": WHEEL,
     "pipx install dist/catscope-*.whl && catscope serve": WHEEL,

@@ -11,7 +11,9 @@ from tests.conftest import ROOT, shared
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if given := request.config.getoption("--wheel"):
+        return given.absolute()
     folder = shared(tmp_path_factory, "dist", lambda folder: build(ROOT, folder))
     return next(folder.glob("*.whl"))
 
