@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help wheel test-wheel sbom release-notes serve test test-all test-marked test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help wheel test-wheel sbom licences release-notes serve test test-all test-marked test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ sbom: $(VENV)/.dev  ## write a bill of materials of the wheel in dist/, CycloneD
 	$(RUN) -m uv pip install --quiet --python build/served --no-deps $(or $(wildcard dist/catscope-*.whl),$(error there is no wheel in dist/: make wheel))
 	build/release/bin/cyclonedx-py environment build/served --pyproject pyproject.toml --mc-type application \
 	  --output-reproducible --output-format JSON --output-file build/catscope.cdx.json
+
+licences: $(VENV)/.dev  ## list the licence of every package and network in docs/licences.md; fails at a new one
+	$(RUN) -m tools.licences
 
 release-notes: $(VENV)/.dev  ## print what changed in the release TAG; fails unless code, changelog and citation name it
 	@$(RUN) -m tools.release $(TAG)
