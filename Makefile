@@ -61,9 +61,10 @@ licences: $(VENV)/.dev  ## list the licence of every package and network in docs
 release-notes: $(VENV)/.dev  ## print what changed in the release TAG; fails unless code, changelog and citation name it
 	@$(RUN) -m tools.release $(TAG)
 
-audit:  ## look the pinned packages up in PyPI's list of known vulnerabilities
-	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
-	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/serve.txt
+audit:  ## look the pinned packages up in PyPI's list of known vulnerabilities, less requirements/audit-exceptions.toml
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	build/audit/bin/python -m tools.audit
 
 soak: $(VENV)/.dev  ## attack and load the service for an hour and a half; keeps the figures of docs/reliability.md
 	-$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
@@ -101,6 +102,7 @@ lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra postgresql -c requirements/serve.txt -o requirements/postgresql.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/ray.in -c requirements/serve.txt -o requirements/ray.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/release.in -o requirements/release.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/audit.in -o requirements/audit.txt
 
 train-setup: $(VENV)/.dev  ## install what training needs, and run nothing
 
