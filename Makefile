@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help wheel test-wheel sbom licences release-notes serve test test-all test-marked test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help wheel test-wheel sbom licences release-notes sign serve test test-all test-marked test-docker test-browser test-fresh audit soak check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ licences: $(VENV)/.dev  ## list the licence of every package and network in docs
 release-notes: $(VENV)/.dev  ## print what changed in the release TAG; fails unless code, changelog and citation name it
 	@$(RUN) -m tools.release $(TAG)
 
+sign: $(VENV)/.dev  ## sign every network in MODEL=model with your private key, KEY=FILE
+	$(RUN) -m tools.sign --key $(KEY) $(or $(MODEL),model)
+
 audit:  ## look the pinned packages up in PyPI's list of known vulnerabilities, less requirements/audit-exceptions.toml
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
@@ -99,6 +102,7 @@ lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra train -c requirements/serve.txt -o requirements/train.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --all-extras -c requirements/train.txt -o requirements/dev.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra tracing -c requirements/serve.txt -o requirements/tracing.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra signed -c requirements/serve.txt -o requirements/signed.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra postgresql -c requirements/serve.txt -o requirements/postgresql.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/ray.in -c requirements/serve.txt -o requirements/ray.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/release.in -o requirements/release.txt

@@ -47,6 +47,15 @@ class Settings:
         "or auto: int8 where the CPU makes that worth it",
         choices=("auto", "float32", "int8"),
     )
+    require_signed: str = _setting(
+        "false",
+        "true: every network of the model folder must be signed by who CATSCOPE_SIGNED_BY names",
+        choices=("false", "true"),
+    )
+    signed_by: str = _setting("", "whose signatures are trusted: the file of a public key, or an identity")
+    signed_issuer: str = _setting(
+        "", "who vouches for that identity, as Sigstore knows it; empty: CATSCOPE_SIGNED_BY is a file"
+    )
     network: str = _setting("", "default network of requests that name none; empty: cat, else tutorial, else the first")
     versions: tuple[str, ...] = _setting(
         (), "comma-separated version pins such as cat=1.0.0; other networks serve their newest version", pairs=True

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.inference.networks.signatures import SIGNED
 from tests.conftest import ROOT
 
 GITHUB = ROOT / ".github"
@@ -64,6 +65,7 @@ def targets() -> set[str]:
 
 
 RIGHTS = {
+    "sign": {"contents": "read", "id-token": "write"},
     "build": {"contents": "read"},
     "test-wheel": {"contents": "read"},
     "test-image": {"contents": "read"},
@@ -91,6 +93,12 @@ def test_jobs_that_may_write_run_no_command_of_the_makefile():
         makes = {target for run in runs for target in re.findall(r"\bmake (?:--\S+ )*([a-z-]+)", run)}
         assert makes <= targets()
         assert not (makes and "write" in RIGHTS[name].values()), name
+
+
+def test_a_release_signs_the_files_that_the_service_verifies():
+    (signs,) = [step["run"] for step in release()["sign"]["steps"] if "model_signing" in step.get("run", "")]
+    (signed,) = re.findall(r"^ *(contract\.json .*)\) ;;$", signs, re.M)
+    assert tuple(signed.split(" | ")) == SIGNED
 
 
 def test_nothing_is_published_before_the_wheel_and_the_image_are_tested():

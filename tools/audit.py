@@ -18,7 +18,7 @@ from typing import Any
 
 REQUIREMENTS = Path(__file__).parent.parent / "requirements"
 EXCEPTIONS = REQUIREMENTS / "audit-exceptions.toml"
-PINNED = ("serve", "postgresql", "tracing", "train", "dev", "ray")
+PINNED = ("serve", "postgresql", "tracing", "signed", "train", "dev", "ray")
 
 
 @dataclass(frozen=True)

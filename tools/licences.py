@@ -18,7 +18,21 @@ PAGE = ROOT / "docs" / "licences.md"
 
 ALLOWED = {
     *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSD-3-Clause-Open-MPI", "CC0-1.0", "FTL", "HPND", "IJG", "ISC"),
-    *("Libpng", "MIT", "MIT-CMU", "OFL-1.1", "PSF-2.0", "Zlib", "libtiff", "libpng-2.0", "OLDAP-2.8", "PostgreSQL", "X11"),
+    *(
+        "Libpng",
+        "MIT",
+        "MIT-0",
+        "MIT-CMU",
+        "OFL-1.1",
+        "PSF-2.0",
+        "Zlib",
+        "libtiff",
+        "libpng-2.0",
+        "OLDAP-2.8",
+        "PostgreSQL",
+        "Unlicense",
+        "X11",
+    ),
     "MPL-2.0",  # asks only for changes to its own files
     "LGPL-2.1-or-later",  # these are shared libraries of their own, which anybody may replace
     "LGPL-3.0-only",
@@ -31,6 +45,7 @@ GROUPS = {
     "serve": "What the service needs",
     "postgresql": "What the extra `postgresql` adds",
     "tracing": "What the extra `tracing` adds",
+    "signed": "What the extra `signed` adds",
     "train": "What training adds; it is in no image",
 }
 
@@ -215,11 +230,21 @@ def stated(name: str, entry: dict[str, str]) -> str:
     return " AND ".join(said) or from_text(name)
 
 
+TEXTS = {
+    "Apache-2.0": ("Apache License", "Version 2.0"),
+    "MIT": ("Permission is hereby granted, free of charge", "substantial portions of the Software"),
+}
+"""What the text of a licence says, and no other's."""
+
+
 def from_text(name: str) -> str:
-    """Apache-2.0, where a package has nothing but the text of that licence. Raises Surprise."""
+    """The licence of a package that has nothing but its text. Raises Surprise."""
     for file in metadata.files(name) or []:
-        if file.name.startswith("LICENSE") and "Apache License" in file.read_text() and "Version 2.0" in file.read_text():
-            return "Apache-2.0"
+        if file.name.startswith("LICENSE"):
+            text = " ".join(file.read_text().split())
+            for licence, parts in TEXTS.items():
+                if all(part in text for part in parts):
+                    return licence
     raise Surprise(f"{name} states no licence")
 
 

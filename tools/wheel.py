@@ -29,6 +29,7 @@ NETWORK = (
     "metrics.json",
     "model.keras",
     "model.onnx",
+    "model.sig",
 )
 """The files of a network, or of one of its versions, that are installed."""
 

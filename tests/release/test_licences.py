@@ -42,7 +42,12 @@ def test_what_a_package_says_in_two_places_counts_together():
     assert licences.stated("pi-heif", entry(metadata="BSD-3-Clause", classifier=lgpl)) == "BSD-3-Clause AND LGPL-3.0-only"
 
 
-def test_a_package_that_says_nothing_is_a_surprise():
+def test_a_package_that_has_only_the_text_of_a_licence_is_under_it():
+    assert licences.stated("pytest", entry()) == "MIT"
+
+
+def test_a_package_that_says_nothing_is_a_surprise(monkeypatch):
+    monkeypatch.setattr(licences, "TEXTS", {})
     with pytest.raises(Surprise, match="pytest states no licence"):
         licences.stated("pytest", entry())
 
