@@ -7,7 +7,8 @@
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS build
-# `--build-arg REQUIREMENTS=tracing` adds OpenTelemetry's packages, `postgresql` the driver of corrections that replicas share.
+# `--build-arg REQUIREMENTS=tracing` adds OpenTelemetry's packages, `postgresql` the driver of corrections that replicas share,
+# `signed` what checks the signatures of networks.
 ARG REQUIREMENTS=serve
 COPY requirements/${REQUIREMENTS}.txt /requirements.txt
 RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \

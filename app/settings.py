@@ -18,8 +18,8 @@ ELSEWHERE = ("CATSCOPE_IMAGE",)
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 PREFIX_PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}")
 
-INSTALLED = Path(__file__).parents[1] / "model"
-"""The folder of networks beside the package, both in a checkout and after `pip install .`."""
+INSTALLED = Path(__file__).parents[0 if __package__ == "catscope" else 1] / "model"
+"""The folder of networks: beside app/ in a checkout, inside of the package that the wheel makes of it (tools/wheel.py)."""
 
 
 def _setting(default: Any, description: str, **limits: Any) -> Any:
@@ -36,7 +36,7 @@ class Settings:
     port: int = _setting(8000, "port to listen on", minimum=0, maximum=65535)
     model_dir: Path = _setting(
         Path("model"),
-        "folder with one subfolder per network; where there is no model/, the networks installed with the package",
+        "folder with one subfolder per network; where model/ has no network, those installed with the package",
     )
     engine: str = _setting(
         "onnx", "engine that runs the networks: onnx, or keras (needs TensorFlow)", choices=("onnx", "keras")
@@ -52,6 +52,15 @@ class Settings:
         "photos that are decoded in processes without rights, so that a bug in a parser costs one photo: rare (HEIC, AVIF "
         "and TIFF), all, or none",
         choices=("none", "rare", "all"),
+    )
+    require_signed: str = _setting(
+        "false",
+        "true: every network of the model folder must be signed by who CATSCOPE_SIGNED_BY names",
+        choices=("false", "true"),
+    )
+    signed_by: str = _setting("", "whose signatures are trusted: the file of a public key, or an identity")
+    signed_issuer: str = _setting(
+        "", "who vouches for that identity, as Sigstore knows it; empty: CATSCOPE_SIGNED_BY is a file"
     )
     network: str = _setting("", "default network of requests that name none; empty: cat, else tutorial, else the first")
     versions: tuple[str, ...] = _setting(
@@ -126,7 +135,7 @@ class Settings:
                 continue  # set to nothing, as compose files do: the default
             setting = names[variable]
             values[setting.name] = _parse(variable, text.strip(), setting.default, setting.metadata)
-        if "model_dir" not in values and not cls.model_dir.is_dir() and INSTALLED.is_dir():
+        if "model_dir" not in values and not _has_network(cls.model_dir) and INSTALLED.is_dir():
             values["model_dir"] = INSTALLED
         return cls(**values)
 
@@ -216,6 +225,11 @@ def choose_stable_conventions() -> None:
     such as http.status_code; it looks for this variable when it is installed.
     """
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+
+
+def _has_network(folder: Path) -> bool:
+    """Whether there is a network, or a version of one, in a folder; somebody else's model/ has other things."""
+    return any(True for depth in ("*", "*/*") for _ in folder.glob(f"{depth}/contract.json"))
 
 
 def _shown(default: Any) -> str:

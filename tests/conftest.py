@@ -34,6 +34,10 @@ COMMAND = (sys.executable, "-m", "app")
 """Starts the service."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--wheel", type=Path, help="the wheel to test, instead of one that is built for it")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.nodeid.endswith(item.name):  # schemathesis gives all operations of a test its bare name

@@ -46,7 +46,8 @@ OPEN, CANCELLED, PUBLISHING = "open", "cancelled", "publishing"
 
 ENDED = "The process that taught it ended before it was done; teach it again."
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[__name__.count(".")]
+"""The folder that this package is imported from."""
 
 
 @dataclass(frozen=True)

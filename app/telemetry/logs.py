@@ -53,7 +53,7 @@ def config(level: str, form: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"()": f"app.telemetry.logs.{form.capitalize()}"}},
+        "formatters": {"line": {"()": f"{__name__}.{form.capitalize()}"}},
         "handlers": {"standard error": {"class": "logging.StreamHandler", "formatter": "line"}},
         "loggers": {
             "catscope": ours,

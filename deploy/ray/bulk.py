@@ -25,7 +25,7 @@ import ray
 from tqdm import tqdm
 
 from app.errors import CatscopeError
-from app.inference.networks import versions
+from app.inference.networks import signatures, versions
 from app.inference.networks.contract import Contract
 from app.inference.networks.load import load_all
 from app.settings import Settings
@@ -91,7 +91,11 @@ def main() -> None:
 
 
 def selected(arguments: argparse.Namespace, settings: Settings) -> Contract:
-    """The contract of the selected network, after loading it here. Raises NetworkError if there is no such network."""
+    """The contract of the selected network, after loading it here, and its signature where the settings ask for one. Raises
+    NetworkError if there is no such network, or somebody else has signed it.
+    """
+    if settings.require_signed == "true":
+        signatures.check(settings.model_dir, settings.signed_by, settings.signed_issuer)
     name = arguments.network or versions.default(settings.network, versions.names(settings.networks))
     return load_all(settings.networks, "onnx", settings.pins, name).select(name, arguments.network_version).contract
 

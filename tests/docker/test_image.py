@@ -133,14 +133,14 @@ def test_the_versions_of_a_network_go_into_the_image_and_nothing_else_does(engin
     shutil.copy(ROOT / ".dockerignore", tmp_path)
     for folder in ("model/cat", "model/cat/1.1.0"):
         (tmp_path / folder / "mistakes").mkdir(parents=True)
-        for name in (*SERVED, "model.keras", "mistakes/one.png"):
+        for name in (*SERVED, "model.sig", "model.keras", "mistakes/one.png"):
             (tmp_path / folder / name).write_text("x")
     build = ["docker", "build", "--output", f"type=local,dest={tmp_path / 'out'}", "--file", "-", str(tmp_path)]
     subprocess.run(
         build, input="FROM scratch\nCOPY model /model\n", text=True, check=True, env=os.environ | {"DOCKER_BUILDKIT": "1"}
     )
     files = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert files == {f"{folder}/{name}" for folder in ("model/cat", "model/cat/1.1.0") for name in SERVED}
+    assert files == {f"{folder}/{name}" for folder in ("model/cat", "model/cat/1.1.0") for name in (*SERVED, "model.sig")}
 
 
 def test_onnx_runtime_prepares_no_telemetry(running: str) -> None:

@@ -47,6 +47,9 @@ LONG = "measures for minutes"
 RAY = "needs Ray, which is several times as large as Catscope: tests/deploy/ray runs it"
 REVIEW = "needs a store: tests/app/commands/test_correct.py runs it"
 LEARN = "needs a store: tests/app/commands/learning runs it"
+KEY = "needs a key: tests/app/inference/networks/test_signatures.py makes one, signs and serves"
+SIGNED = "needs a release that GitHub's runners have signed"
+WHEEL = "tests/release builds it, installs it and asks it"
 INT8 = "tests/training/test_export_int8.py runs it"
 ELSEWHERE = {
     f"{PYTHON} -m benchmarks.memory --out benchmarks/memory.json": WRK,
@@ -88,6 +91,20 @@ ELSEWHERE = {
     ".peers/runtimes/bin/python -m benchmarks.decoders --out benchmarks/decoders.json": PEERS,
     f"{PYTHON} -m benchmarks.page --out benchmarks/page.json": "needs a browser: tests/browser/test_measured.py runs it",
     f"{PYTHON} -m docs.screenshots": "needs a browser: tests/browser/test_measured.py runs it",
+    f"{PYTHON} -m benchmarks.install --out benchmarks/install.json": LONG,
+    'gh attestation verify catscope-0.2.0-py3-none-any.whl --repo "$OWNER/catscope"': SIGNED,
+    'gh attestation verify "oci://$REGISTRY/catscope:0.2.0" --repo "$OWNER/catscope"': SIGNED,
+    'cosign verify "$REGISTRY/catscope:0.2.0" --certificate-oidc-issuer https://token.actions.githubusercontent.com '
+    '--certificate-identity "https://github.com/$OWNER/catscope/.github/workflows/release.yml@refs/tags/v0.2.0"': SIGNED,
+    "openssl ecparam -name prime256v1 -genkey -noout -out key.pem && openssl ec -in key.pem -pubout -out key.pub": KEY,
+    "make sign KEY=key.pem": KEY,
+    "CATSCOPE_REQUIRE_SIGNED=true CATSCOPE_SIGNED_BY=key.pub make serve": KEY,
+    f"{PYTHON} -m pip install --require-hashes -r requirements/signed.txt": "changes this environment, which has them",
+    "docker build --build-arg REQUIREMENTS=signed -t catscope .": "needs Docker: tests/docker/test_image.py builds the image",
+    "make wheel": WHEEL,
+    "pip install dist/catscope-*.whl && catscope serve": WHEEL,
+    "pipx install dist/catscope-*.whl && catscope serve": WHEEL,
+    "uvx --from dist/catscope-*.whl catscope serve": WHEEL,
     "make train-setup": "is what installed what runs this test",
     "make soak": "takes an hour and a half",
     "make test": "is what runs this test",

@@ -21,6 +21,9 @@ from training.importing.cleaned import cleaned
 
 SAVE = 'save it in Keras 3 with model.save("network.keras") and bring that'
 
+IMPORTED_FROM = Path(__file__).parents[__name__.count(".")]
+"""The folder that this package is imported from."""
+
 OTHERS: tuple[tuple[bytes, int, str], ...] = (
     (b"\x80", 0, "holds a pickle, and a pickle runs code when it is read"),
     (b"TFL3", 4, "is a TensorFlow Lite file, whose layers are gone"),
@@ -87,7 +90,7 @@ def _kind(path: Path) -> str:
 def _unpacked(path: Path, kind: str) -> tuple[dict[str, Any], list[np.ndarray]]:
     """What `confined` reads in a file: its header, and the arrays that the header's `tree` names."""
     environment = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-    environment |= {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment |= {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(IMPORTED_FROM)}
     command = [sys.executable, "-m", "training.importing.confined", kind]
     with path.open("rb") as file:
         result = subprocess.run(  # noqa: S603 our own module

@@ -1,16 +1,13 @@
 """python -m app inspect and completion, and what is common to all commands."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from app.commands.parser import SHELLS
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT
 from tests.conftest import command as run
 
 
@@ -88,28 +85,3 @@ def test_serve_is_what_happens_without_a_command(tmp_path):
         result = run(*arguments, model_dir=tmp_path)
         assert result.returncode == 1
         assert "no network in" in result.stderr
-
-
-@pytest.mark.fresh
-def test_pip_install_gives_the_catscope_command_with_its_networks(tmp_path):
-    """From a copy of the tracked files, in an environment of its own that borrows this one's packages."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tmp_path / "clone" / name)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    installed = next((tmp_path / "venv" / "lib").glob("python3*/site-packages"))
-    (installed / "borrowed.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")) + "\n")
-    pip = [tmp_path / "venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", tmp_path / "clone"], check=True)
-    shutil.rmtree(tmp_path / "clone")
-    command = tmp_path / "venv/bin/catscope"
-    options = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True, "check": True}
-    assert subprocess.run([command, "--version"], **options).stdout.startswith("catscope ")
-    photo = ROOT / "examples/chelsea.png"
-    result = subprocess.run([command, "classify", photo, "--expect", "cat", "--table"], **options)
-    assert result.stdout.split()[0] == "cat"
-    assert "usage: catscope" in subprocess.run([command, "--help"], **options).stdout
-    assert not (installed / "tests").exists()
-    assert sum(1 for path in Path(installed, "model").iterdir() if path.is_dir()) == 3
-    assert os.access(installed / "model/cat/model.onnx", os.R_OK)
