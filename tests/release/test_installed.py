@@ -1,5 +1,6 @@
 """The wheel, installed as people install it, answers a photo and teaches: with pip, pipx and uvx, and from the sdist."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
 from tests.app.teaching import finished, photos
-from tests.conftest import ROOT, serving
+from tests.conftest import ROOT, encoded, serving
 from tests.release.conftest import build
 
 pytestmark = pytest.mark.fresh
@@ -68,6 +70,8 @@ def test_it_answers_a_photo(
         assert (
             httpx2.post(f"{url}/predict?network=tutorial&epoch=0", files={"file": cat_photo}, timeout=60).status_code == 200
         )
+        tiff = encoded(Image.open(io.BytesIO(cat_photo)), "TIFF")  # is decoded in a process of its own
+        assert httpx2.post(f"{url}/predict", files={"file": tiff}, timeout=60).json()["image"]["format"] == "TIFF"
         assert "<title>" in httpx2.get(url).text
 
 
