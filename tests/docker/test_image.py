@@ -172,7 +172,7 @@ def test_docker_stop_ends_the_service_with_0_within_its_grace_time(image: str) -
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (("--tmpfs", "/catscope/model"), "error: no network in model"),
+        (("--tmpfs", "/catscope/model"), "error: no network in /catscope/model"),
         (("--env", "CATSCOPE_MODEL_DIR=/nowhere"), "error: no network in /nowhere"),
         (("--env", "CATSCOPE_NETWORK=lion"), "error: CATSCOPE_NETWORK is lion"),
     ],
