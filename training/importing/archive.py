@@ -40,8 +40,8 @@ def read(path: Path) -> keras.Model:
     header, arrays = _unpacked(path, kind)
     if "refused" in header:
         raise TrainingError(f"{path} {header['refused']}")
-    if not header["confined"]:
-        sys.stderr.write(f"warning: {path} was read with limited memory, time and files only: this system has no seccomp\n")
+    if header["missing"]:
+        sys.stderr.write(f"warning: {path} was read with limited memory, time and files only: {header['missing']}\n")
     legacy = header["legacy"] or header["keras"].split(".")[0] in ("1", "2")
     try:
         config = cleaned(header["config"], legacy)

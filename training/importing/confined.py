@@ -7,11 +7,8 @@ first: it can open no file, socket or device, start no process, and write only t
 the file can name what is to be run; what it answers is JSON and arrays, which `archive` reads.
 """
 
-import ctypes
 import io
 import json
-import platform
-import resource
 import struct
 import sys
 import zipfile
@@ -20,27 +17,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from app.inference.cage.confinement import confine
+
 MAX_CONFIG = 64 * 2**20
 MAX_WEIGHTS = 4 * 2**30
 """Bytes of a configuration, and of all weights together; the largest of keras.applications has 0.9 GB."""
 MAX_MEMORY = 4 * MAX_WEIGHTS
 MAX_SECONDS = 300
 """CPU time."""
-
-X86_64 = (0xC000003E, 317, {
-    "read": 0, "write": 1, "close": 3, "fstat": 5, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12,
-    "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "sched_yield": 24, "mremap": 25,
-    "madvise": 28, "getpid": 39, "exit": 60, "gettimeofday": 96, "sigaltstack": 131, "gettid": 186, "futex": 202,
-    "restart_syscall": 219, "clock_gettime": 228, "exit_group": 231, "newfstatat": 262, "getrandom": 318,
-})  # fmt: skip
-AARCH64 = (0xC00000B7, 277, {
-    "read": 63, "write": 64, "close": 57, "fstat": 80, "lseek": 62, "mmap": 222, "mprotect": 226, "munmap": 215, "brk": 214,
-    "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "pread64": 67, "sched_yield": 124, "mremap": 216,
-    "madvise": 233, "getpid": 172, "exit": 93, "gettimeofday": 169, "sigaltstack": 132, "gettid": 178, "futex": 98,
-    "restart_syscall": 128, "clock_gettime": 113, "exit_group": 94, "newfstatat": 79, "getrandom": 278,
-})  # fmt: skip
-MACHINES = {("Linux", "x86_64"): X86_64, ("Linux", "aarch64"): AARCH64}
-"""By system and machine: the kernel's number for it, the number of its call seccomp, and the calls that stay allowed."""
 
 
 class Refused(Exception):
@@ -51,7 +35,7 @@ def main() -> None:
     """Read the file, give up all rights, parse it, and write a header of JSON, its length before it, and the arrays."""
     data, kind = sys.stdin.buffer.read(), sys.argv[1]
     rehearse()
-    confined = give_up_rights()
+    missing = confine(MAX_MEMORY, MAX_SECONDS, also=("newfstatat",))
     arrays: list[np.ndarray] = []
     try:
         header = from_keras(data, arrays) if kind == "keras" else from_h5(data, arrays)
@@ -61,7 +45,7 @@ def main() -> None:
         header, arrays = {"refused": "needs more memory than a network may"}, []
     except Exception as error:  # what parsers of broken files raise has no common class
         header, arrays = {"refused": f"is damaged ({type(error).__name__})"}, []
-    text = json.dumps(header | {"confined": confined}).encode()
+    text = json.dumps(header | {"missing": missing}).encode()
     out = sys.stdout.buffer
     out.write(struct.pack("<Q", len(text)) + text)
     for array in arrays:
@@ -85,44 +69,6 @@ def rehearse() -> None:
             from_keras(broken, [])
         except Exception as error:
             str(error)
-
-
-def give_up_rights() -> bool:
-    """Limit memory, time and open files, and leave only the system calls above; whether the kernel knows how to do that."""
-    for limit, most in (
-        (resource.RLIMIT_AS, MAX_MEMORY),
-        (resource.RLIMIT_CPU, MAX_SECONDS),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (
-            resource.RLIMIT_NOFILE,
-            3,
-        ),  # standard input, output and error: nothing else can be opened, connected or listened to
-    ):
-        try:
-            resource.setrlimit(limit, (most, most))
-        except (ValueError, OSError):
-            continue  # a lower limit holds already, or macOS keeps none on memory
-    machine = MACHINES.get((platform.system(), platform.machine()))
-    return machine is not None and _filter_system_calls(*machine)
-
-
-def _filter_system_calls(audit: int, seccomp: int, allowed: dict[str, int]) -> bool:
-    """Let all threads of this process make the `allowed` system calls only; others fail with EPERM (seccomp(2))."""
-    load, equals, answer = 0x20, 0x15, 0x06  # BPF: load a word, jump if equal, return
-    permit, refuse, kill = 0x7FFF0000, 0x00050001, 0x80000000
-    steps = [(load, 0, 0, 4), (equals, 1, 0, audit), (answer, 0, 0, kill), (load, 0, 0, 0)]
-    for index, number in enumerate(allowed.values()):
-        steps.append((equals, len(allowed) - index, 0, number))
-    steps += [(answer, 0, 0, refuse), (answer, 0, 0, permit)]
-    program = b"".join(struct.pack("=HBBI", *step) for step in steps)
-    code = ctypes.create_string_buffer(program, len(program))
-    header = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(code)))
-    libc = ctypes.CDLL(None, use_errno=True)
-    no_new_privileges, filter_mode, all_threads = 38, 1, 1
-    if libc.prctl(no_new_privileges, 1, 0, 0, 0):
-        return False
-    return int(libc.syscall(seccomp, filter_mode, all_threads, header)) == 0
 
 
 def from_keras(data: bytes, arrays: list[np.ndarray]) -> dict[str, Any]:

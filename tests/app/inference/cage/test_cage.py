@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,7 +17,7 @@ from app.inference import decode
 from app.inference.cage import confinement, photos
 from app.inference.decode import MAX_PIXELS
 from app.settings import bare
-from tests.conftest import ready_client
+from tests.conftest import ROOT, ready_client
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there are cages on Linux alone")
 
@@ -293,9 +294,28 @@ def test_a_system_without_cages_says_so(restored, cat_image, caplog, monkeypatch
 
 
 @pytest.mark.promise("P68")
-def test_a_process_without_a_filter_says_so(monkeypatch):
-    monkeypatch.setitem(sys.modules, "seccompy", None)
-    assert confinement._filter_calls().startswith("system calls are not filtered")
+def test_a_process_without_a_filter_says_so_and_can_still_open_nothing():
+    code = """
+import sys
+sys.modules["seccompy"] = None
+from app.inference.cage.confinement import confine
+print(confine(2**30))
+try:
+    open("/etc/hostname")
+except OSError as error:
+    print(error.strerror)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    said, opened = done.stdout.splitlines()
+    assert said.startswith("system calls are not filtered")
+    assert opened == "Too many open files"
+
+
+def test_every_call_that_stays_allowed_has_a_number_on_both_processors():
+    from seccompy import syscalls
+
+    for known in (syscalls.X86_64_SYSCALLS, syscalls.AARCH64_SYSCALLS):
+        assert {*confinement.ALLOWED, "clone", "clone3", "newfstatat"} <= known.keys()
 
 
 @pytest.mark.promise("P67")
