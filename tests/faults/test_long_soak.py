@@ -79,14 +79,14 @@ class Clients:
         connection.close()
 
     def _leave(self, seed: str, numbers: "itertools.count[int]") -> None:
-        """Send a part of a request, or all of it, and leave."""
+        """Send a part of a request, or all of it, and leave: not more often than the cores can work on what is left behind."""
         source = random.Random(f"leaves {seed}")
         host, port = self.url[7:].split(":")
         data = request(self.small, "/predict?network=tutorial")
         while next(numbers) < ROUND and not self.wrong:
             with socket.create_connection((host, int(port)), 60) as connection:
                 connection.sendall(data[: source.choice([1, 50, len(data) // 2, len(data)])])
-                time.sleep(source.random() / 20)
+                time.sleep(source.random() / 2)
             self.left += 1
 
 
