@@ -10,9 +10,9 @@ FROM ${PYTHON_IMAGE} AS build
 # `--build-arg REQUIREMENTS=tracing` adds OpenTelemetry's packages, `postgresql` the driver of corrections that replicas share,
 # `signed` what checks the signatures of networks.
 ARG REQUIREMENTS=serve
-COPY requirements/${REQUIREMENTS}.txt /requirements.txt
+COPY requirements/serve.txt requirements/${REQUIREMENTS}.txt /requirements/
 RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
-      --prefix=/install --require-hashes -r /requirements.txt
+      --prefix=/install --require-hashes -r /requirements/${REQUIREMENTS}.txt
 # Removes 48 MB that the service never uses: ONNX Runtime's library for C programs (the Python module has its own copy), its
 # data sets and conversion tools, NumPy's and fsspec's tests, f2py, headers, static libraries and type stubs.
 RUN cd /install/lib/python3.*/site-packages \

@@ -110,6 +110,8 @@ lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/ray.in -c requirements/serve.txt -o requirements/ray.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/release.in -o requirements/release.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/audit.in -o requirements/audit.txt
+	# pip takes the newest version of what is needed with extras, such as pydantic[email], unless a constraint names it.
+	sed -i '1s/^/-c serve.txt\n/' requirements/dev.txt requirements/signed.txt
 
 train-setup: $(VENV)/.dev  ## install what training needs, and run nothing
 
