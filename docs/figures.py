@@ -64,9 +64,15 @@ def remains() -> str:
     """How memory grew, and after how many requests."""
     soak = result("reliability")["100,000 requests"]
     after = {int(count): megabytes for count, megabytes in soak["resident_mb_after"].items()}
+    long = result("reliability")["a million requests"]
     return (
         f"{min(after.values()):g} MB after {min(after):,} requests of every kind, {after[soak['requests']]:g} MB after "
-        f"{soak['requests']:,}, {soak['growth_mb_of_the_second_half']:g} MB of growth over the second half"
+        f"{soak['requests']:,}, {soak['growth_mb_of_the_second_half']:g} MB of growth over the second half; "
+        f"in {long['hours']:g} hours of `make soak-long` with {long['requests']:,} requests, {long['reloads']} reloads and "
+        f"as many networks taught and forgotten, {long['left_before_their_answer']:,} of them by clients that left, "
+        f"{long['first_settled']['resident_mb']:g} MB became {long['last']['resident_mb']:g}, "
+        f"{long['first_settled']['descriptors']} descriptors {long['last']['descriptors']} and "
+        f"{long['first_settled']['threads']} threads {long['last']['threads']}"
     )
 
 

@@ -107,6 +107,7 @@ ELSEWHERE = {
     "uvx --from dist/catscope-*.whl catscope serve": WHEEL,
     "make train-setup": "is what installed what runs this test",
     "make soak": "takes an hour and a half",
+    "SOAK_HOURS=1 make soak-long": "takes an hour",
     "make test": "is what runs this test",
     "make check": "is run by CI, before the tests",
     ".venv/bin/pre-commit install": "needs a repository: tests/test_github.py checks what it installs",

@@ -103,6 +103,7 @@ def decoders_of(pid: int) -> list[int]:
     return [int(child) for child in children if b"cage.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+@pytest.mark.promise("P17")
 @pytest.mark.soak
 @pytest.mark.endless
 def test_a_million_requests_leave_nothing_behind(cat_image, photo_folder, tmp_path):
@@ -152,7 +153,9 @@ def test_a_million_requests_leave_nothing_behind(cat_image, photo_folder, tmp_pa
         last=rounds[-1],
         most={name: max(one[name] for one in settled) for name in settled[0]},
     )
-    for name in ("descriptors", "threads", "decoders"):
-        assert max(one[name] for one in half) <= max(one[name] for one in settled[: len(settled) - len(half)]), name
+    # The event loop's own pool adds a thread only when all it has are busy, at most four and one a core.
+    room = {"descriptors": 2, "decoders": 0, "threads": (os.cpu_count() or 1) + 4}
+    for name, more in room.items():
+        assert max(one[name] for one in half) <= max(one[name] for one in settled[: len(settled) - len(half)]) + more, name
     for name in ("resident_mb", "decoders_mb"):
         assert statistics.mean(one[name] for one in half[-3:]) - statistics.mean(one[name] for one in half[:3]) < 10, name
