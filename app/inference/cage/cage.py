@@ -137,29 +137,26 @@ class _Process:
 
     def __init__(self, child: str, environment: Mapping[str, str], max_pixels: int, size: int) -> None:
         self.max_pixels, self.size = max_pixels, max(3 * max_pixels, size)
-        memory = os.memfd_create("catscope-photo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:  # ours are closed here if anything fails
+            memory = os.memfd_create("catscope-photo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            theirs.callback(os.close, memory)
+            self._talk, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.enter_context(self._talk)
+            theirs.enter_context(other_end)
             os.ftruncate(memory, self.size)  # only the pages that are written take memory
             fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            self._memory = ours.enter_context(mmap.mmap(memory, self.size))
             budget = BUDGET + BUDGET_PER_PIXEL * max_pixels
             self._process = subprocess.Popen(  # noqa: S603 - our own module, and numbers
-                [sys.executable, "-m", child, *map(str, (theirs.fileno(), memory, self.size, budget))],
+                [sys.executable, "-m", child, *map(str, (other_end.fileno(), memory, self.size, budget))],
                 cwd=_ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), memory),
+                pass_fds=(other_end.fileno(), memory),
             )
-            self._memory = mmap.mmap(memory, self.size)
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(memory)
-        self._talk = ours
+            ours.pop_all()
         try:
             begun = self._receive(BEGINNING_S)
         except _Lost:
@@ -173,8 +170,8 @@ class _Process:
         return self._process.pid
 
     def fits(self, max_pixels: int, size: int) -> bool:
-        """Whether it can decode such a photo. One that was meant for more would let it take more memory."""
-        return max_pixels == self.max_pixels and size <= self.size
+        """Whether it lives and can decode such a photo. One that was meant for more would let it take more memory."""
+        return max_pixels == self.max_pixels and size <= self.size and self._process.poll() is None
 
     def decode(self, data: bytes, max_pixels: int, side: int | None, seconds: float) -> Decoded:
         """Raises the decoder's refusals, and _Lost: the process must then be ended."""

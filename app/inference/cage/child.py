@@ -58,5 +58,5 @@ def _answer(message: bytes, memory: mmap.mmap, decoder: Decoder) -> bytes:
     return messages.done(Decoded(photo.image, photo.width, photo.height, photo.format, photo.animated))
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - only in the cage, from which no measurement comes out
     main()

@@ -1,0 +1,37 @@
+"""A process that gives up its rights, and which of its lines ran: it can write no file afterwards, so it prints them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import coverage
+
+from tests.conftest import ROOT
+
+MARK = "measured: "
+BEGIN = f"""
+import coverage, json
+measured = coverage.Coverage(None, branch=True, config_file=False, include=[{str(ROOT / "app" / "*")!r}])
+measured.start()
+"""
+END = f"""
+measured.stop()
+data = measured.get_data()
+print({MARK!r} + json.dumps({{file: data.arcs(file) for file in data.measured_files()}}))
+"""
+
+
+def confined(code: str) -> str:
+    """What code prints that gives up its rights, in a process of its own; where this process is measured, so is that."""
+    here = coverage.Coverage.current()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-c", BEGIN + code + END if here else code]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    said, _, arcs = result.stdout.partition(MARK)
+    if here:
+        coverage.CoverageData(ROOT / str(here.get_option("run:data_file")), suffix=True).add_arcs(
+            {file: list(map(tuple, found)) for file, found in json.loads(arcs).items()}
+        )
+    return said
