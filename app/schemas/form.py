@@ -245,10 +245,8 @@ class _Reader:
         self._field = self._value = b""
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        """Called once or more per part, with consecutive pieces."""
-        if not self._end:
-            self._begin = start
-        self._end = end
+        """Called once for each part that is not empty: the parser gets the body whole."""
+        self._begin, self._end = start, end
 
     def _part_end(self) -> None:
         self.parts.append((self._name, slice(self._begin, self._end)))

@@ -102,8 +102,6 @@ class Protocol(HttpToolsProtocol):
 
     def _content_length(self) -> int:
         """The body's length according to its headers, 0 where they name none."""
-        if self.parser is None or self.parser.should_upgrade():
-            return 0
         return next((int(value) for name, value in self.headers if name == b"content-length"), 0)
 
     def _is_streamed(self, cycle: RequestResponseCycle) -> bool:
@@ -192,8 +190,7 @@ class Protocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """Send nothing more, and discard what still arrives until the client leaves."""
         self.transport.set_protocol(Discard(self))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self.transport.write_eof()
 
     def send_400_response(self, msg: str) -> None:
         """Where uvicorn answers malformed HTTP."""
@@ -258,29 +255,29 @@ class Protocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """As uvicorn: much of an answer is still unread."""
         super().pause_writing()
-        if not self._unread_timer:
-            self._start_reading_timer()
+        self._start_reading_timer()
 
     def _start_reading_timer(self) -> None:
         self._unread_timer = self.loop.call_later(
             self._limits.unread_s, self._reading_timed_out, self.transport.get_write_buffer_size()
         )
 
+    def _stop_reading_timer(self) -> None:
+        if self._unread_timer:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
     def _reading_timed_out(self, before: int) -> None:
         """Abort unless the client has read something since `before` bytes were unread."""
-        self._unread_timer = None
-        unread = self.transport.get_write_buffer_size()
-        if unread and unread >= before:
+        if self.transport.get_write_buffer_size() >= before:
             self.transport.abort()
-        elif unread:
+        else:
             self._start_reading_timer()
 
     def resume_writing(self) -> None:
         """As uvicorn: the client has read it."""
         super().resume_writing()
-        if self._unread_timer:
-            self._unread_timer.cancel()
-            self._unread_timer = None
+        self._stop_reading_timer()
 
     # The end
 
@@ -326,9 +323,7 @@ class Protocol(HttpToolsProtocol):
         self._release()
         metrics.connections.dec()
         super().connection_lost(exc)
-        if self._unread_timer:
-            self._unread_timer.cancel()
-            self._unread_timer = None
+        self._stop_reading_timer()
         self._unset_keepalive_if_required()
 
 

@@ -36,7 +36,7 @@ async def echo(scope, receive, send) -> None:
 
 
 @contextlib.contextmanager
-def served(app=echo, **limits):
+def served(app=echo, keep_alive_s: int = 5, **limits):
     """A server in a thread of its own: its address, and what it holds."""
     uploads = limits.setdefault("uploads", UploadBudget(10_000_000))
     connection_limits = ConnectionLimits(**{"max_bytes": 20_000_000} | QUICK | limits)
@@ -44,6 +44,7 @@ def served(app=echo, **limits):
         app,
         http=functools.partial(Protocol, connection_limits),
         port=0,
+        timeout_keep_alive=keep_alive_s,
         lifespan="off",
         ws="none",
         log_level="error",

@@ -107,6 +107,74 @@ def test_a_body_that_ends_early_is_refused_with_the_bytes_received():
         read(part(b"file", b"photo" * 100) + END, pieces=3, disconnected=True)
 
 
+def request_of(kind: bytes, *messages: dict, reading: form.Reading | None = None) -> Request:
+    """A request whose body arrives in these messages."""
+    waiting = list(messages)
+
+    async def receive():
+        return waiting.pop(0)
+
+    scope = {"type": "http", "headers": [(b"content-type", kind)]} | ({form.READING: reading} if reading else {})
+    return Request(scope, receive)
+
+
+FORM = b"multipart/form-data; boundary=" + BOUNDARY
+
+
+def test_as_many_files_are_read_as_may_be_and_no_more():
+    body = {"type": "http.request", "body": part(b"files", b"one") + part(b"files", b"two") + END}
+    assert asyncio.run(form.files(request_of(FORM, body), "files", 2)) == [b"one", b"two"]
+    with pytest.raises(InvalidRequest, match="The form has 2 parts files; at most 1 are accepted"):
+        asyncio.run(form.files(request_of(FORM, body), "files", 1))
+
+
+OPTION = {"type": "http.request", "body": part(b"label", b"cat") + END}
+
+
+def test_an_option_in_the_form_counts_before_the_photo_is_asked_for():
+    with pytest.raises(form.OptionsInForm):
+        asyncio.run(form.take_options(request_of(FORM, OPTION, reading=form.Reading({"label"}))))
+
+
+@pytest.mark.parametrize("body", [part(b"file", b"photo") + END, END])
+def test_a_form_without_options_changes_nothing_before_the_photo_is_asked_for(body):
+    reading = form.Reading({"label"})
+    asyncio.run(form.take_options(request_of(FORM, {"type": "http.request", "body": body}, reading=reading)))
+    assert reading.options == []
+
+
+@pytest.mark.parametrize("kind", [b"", b"image/png"])
+def test_what_is_no_form_has_no_options_and_is_not_read(kind):
+    assert asyncio.run(form.options(request_of(kind, reading=form.Reading({"label"})))) == []
+
+
+def test_options_that_were_taken_are_not_taken_again():
+    reading = form.Reading({"label"})
+    reading.options_taken = True
+    asyncio.run(form.take_options(request_of(FORM, OPTION, reading=reading)))
+    assert reading.parts is None
+
+
+def test_an_option_that_is_no_text_is_refused():
+    body = {"type": "http.request", "body": part(b"label", b"\xff") + END}
+    with pytest.raises(InvalidRequest, match="The option label is not text in UTF-8"):
+        asyncio.run(form.options(request_of(FORM, body, reading=form.Reading({"label"}))))
+
+
+@pytest.mark.parametrize(("name", "most"), [("label", form.MAX_OPTION_BYTES), ("edits", form.LONG_OPTIONS["edits"])])
+def test_an_option_has_a_longest_value(name, most):
+    def options(size: int) -> form.Reading:
+        reading = form.Reading({name})
+        body = {"type": "http.request", "body": part(name.encode(), b"x" * size) + END}
+        asyncio.run(form.options(request_of(FORM, body, reading=reading)))
+        return reading
+
+    known = options(most)
+    assert len(known.long_options.get(name) or dict(known.options)[name]) == most
+    with pytest.raises(InvalidRequest, match=f"The option {name} has {most + 1} bytes; at most {most} are accepted"):
+        options(most + 1)
+
+
 def test_the_body_is_not_kept_once_the_photo_is_taken_out():
     """It would be in memory twice while it waits for a thread."""
     reading = form.Reading(())
