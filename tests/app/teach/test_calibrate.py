@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from app.teach.calibrate import BOUNDS, DOUBTFUL, FEW, Band, cautious, temperature, unsure_band
+from app.teach.calibrate import (
+    BOUNDS,
+    DOUBTFUL,
+    FEW,
+    Band,
+    calibrated,
+    cautious,
+    temperature,
+    unsure_band,
+    unsure_below,
+    warning,
+)
 
 
 def synthetic(hotter: float, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +140,55 @@ def test_no_other_band_of_whole_hundredths_reaches_the_accuracy_with_fewer_unsur
                 others.append(1 - decided.mean())
     assert others, "the example should be solvable"
     assert band.unsure == pytest.approx(min(others))
+
+
+# Ten photos of three classes: how sure the network is of the likeliest, and whether that is right.
+SURE = np.array([0.36, 0.41, 0.45, 0.52, 0.58, 0.63, 0.71, 0.86, 0.93, 0.97])
+KNOWN = np.array([True, False, True, False, True, True, True, True, True, True])
+THREE = np.stack([SURE, *[(1 - SURE) / 2] * 2], axis=1)
+LABELS = np.where(KNOWN, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("decided", "most_unsure", "high", "accuracy", "unsure"),
+    [
+        (0.8, 0.5, 0.0, 0.8, 0.0),
+        (0.85, 0.5, 0.41, 7 / 8, 0.2),
+        (1.0, 0.5, 0.52, 1.0, 0.4),
+        (1.0, 0.3, 0.41, 7 / 8, 0.2),
+        (1.0, 0.0, 0.0, 0.8, 0.0),
+    ],
+)
+def test_of_more_than_two_classes_the_least_sure_are_unsure(decided, most_unsure, high, accuracy, unsure):
+    band = unsure_below(THREE, LABELS, decided, most_unsure)
+    assert (band.low, band.high) == (0.0, high)
+    assert (band.decided_accuracy, band.unsure) == (pytest.approx(accuracy), pytest.approx(unsure))
+
+
+@pytest.mark.parametrize("surest", [0.97, 0.999])
+def test_where_every_answer_is_wrong_no_band_helps(surest):
+    sure = np.array([[0.4, 0.3, 0.3], [surest, 1 - surest, 0]])
+    band = unsure_below(sure, np.ones(2, int), decided=0.9, most_unsure=1.0)
+    assert (band.high, band.decided_accuracy) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_two_classes_have_a_band_around_one_half_and_more_have_one_from_zero(classes):
+    random = np.random.default_rng(2)
+    labels = np.arange(600) % classes
+    scores = np.eye(classes)[labels] * 2 + random.normal(0, 1, (600, classes))
+    divisor, band = calibrated(scores, labels, decided=0.97, most_unsure=0.5)
+    assert divisor == pytest.approx(temperature(scores, labels))
+    assert (band.low > 0) == (classes == 2)
+    assert band.low < 0.5 < band.high
+    assert band.unsure > 0
+
+
+def test_few_photos_to_calibrate_on_are_told_with_their_number():
+    band = Band(0.4, 0.6, 1.0, 0.0)
+    assert warning(FEW, band) == ""
+    assert warning(FEW - 1, band).startswith("99 photos are too few to calibrate on, 100 would do")
+    assert "up to 0.60 of the likeliest class" in warning(FEW - 1, band)
 
 
 def test_the_figures_of_a_band_are_those_measured_with_it():

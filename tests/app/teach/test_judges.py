@@ -58,6 +58,16 @@ def test_the_lowest_point_of_a_narrow_valley_is_found():
     assert lowest == pytest.approx(np.full(20, 3.0), abs=1e-3)
 
 
+def test_a_search_that_does_not_come_to_rest_ends_with_the_best_it_has_found(monkeypatch):
+    monkeypatch.setattr(judges, "STEPS", 2)
+
+    def steep(x: np.ndarray) -> tuple[float, np.ndarray]:
+        return float(((x - 3) ** 4).sum()), 4 * (x - 3) ** 3
+
+    found = judges.lowest(steep, np.zeros(3))
+    assert 0 < steep(found)[0] < steep(np.zeros(3))[0]
+
+
 def test_each_photo_is_measured_once_and_those_that_look_alike_together():
     labels = np.array([0] * 11 + [1] * 7)
     groups = [0, 0, 0, *range(3, 18)]

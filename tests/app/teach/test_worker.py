@@ -1,5 +1,7 @@
 """The process that teaches ends in time, whatever a photo does to it. Times are shortened; none is measured."""
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +16,19 @@ LONG = "photos.decode = lambda *_: time.sleep(0.5)"
 STALLED = "photos.decode = lambda *_: time.sleep(3600)"
 """Code outside of Python, which does not come back: it runs on a thread, and no signal reaches it."""
 
+BROKEN = "photos.decode = lambda *_: 1 / 0"
+DELETED = """
+def deleted(*_):
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    raise OSError
+photos.decode = deleted
+"""
+CANCELLED = "worker.teach = lambda *_: os.rename(sys.argv[1] + '/open', sys.argv[1] + '/cancelled')"
+WAITING = "time.sleep = lambda *_: os.rename(sys.argv[1] + '/open', sys.argv[1] + '/cancelled')"
+FULL = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+
 TEACH = """
-import sys, time
+import os, resource, shutil, sys, time
 from app.teach import photos, worker
 worker.LONGEST_S, worker.STALLED_S = 1, 1
 {}
@@ -42,7 +55,9 @@ def job(tmp_path) -> Path:
 def ended(job: Path, decoder: str) -> subprocess.CompletedProcess[str]:
     """The process, once it has ended: one that does not fails the test."""
     command = [sys.executable, "-c", TEACH.format(decoder), str(job)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    measured = decoder != FULL  # there, coverage.py could write nothing either
+    environment = {name: value for name, value in os.environ.items() if measured or not name.startswith("COVERAGE_")}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.promise("P38")
@@ -56,6 +71,45 @@ def test_a_job_that_takes_too_long_fails_and_says_so(job):
 @pytest.mark.promise("P38")
 def test_a_photo_that_stalls_its_parser_cannot_keep_the_process(job):
     assert ended(job, STALLED).returncode != 0
+    store = job.parent.parent
+    assert Jobs(store, {}).get(job.name).state == "failed"
+    assert not (job / PHOTOS).exists()
+    assert list((store / "networks").iterdir()) == []
+
+
+def test_a_bug_is_said_to_be_one_and_its_traceback_goes_to_the_log(job):
+    result = ended(job, BROKEN)
+    assert result.returncode != 0
+    assert "ZeroDivisionError" in result.stderr
+    status = read_json(job / STATUS)
+    assert (status["state"], status["error"]) == (
+        "failed",
+        "A bug in Catscope prevented it; the log has the details.",
+    )
+    assert not (job / PHOTOS).exists()
+
+
+def test_a_job_that_is_cancelled_at_the_last_moment_publishes_nothing(job):
+    assert ended(job, CANCELLED).returncode == 0
+    assert read_json(job / STATUS)["state"] == "cancelled"
+    assert list((job.parent.parent / "networks").iterdir()) == []
+
+
+def test_a_job_waits_for_its_turn_and_may_be_cancelled_meanwhile(job):
+    with (job.parent / "turn").open("r+") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        assert ended(job, WAITING).returncode == 0
+    assert read_json(job / STATUS)["state"] == "cancelled"
+
+
+def test_a_job_whose_folder_is_gone_ends_and_makes_none(job):
+    assert ended(job, DELETED).returncode == 0
+    assert not job.exists()
+
+
+@pytest.mark.promise("P37")
+def test_a_job_on_a_full_disk_has_failed_and_leaves_no_photos(job):
+    assert ended(job, FULL).returncode != 0
     store = job.parent.parent
     assert Jobs(store, {}).get(job.name).state == "failed"
     assert not (job / PHOTOS).exists()

@@ -1,0 +1,115 @@
+"""A form's files go to disk as they arrive: whole, by their names, and not at all where the form or the disk is no good."""
+
+import asyncio
+import errno
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+
+from app.errors import InvalidRequest, TooLarge
+from app.schemas.own import spool
+from app.schemas.own.spool import Spool
+
+BOUNDARY = b"d74496d66958873e"
+END = b"--" + BOUNDARY + b"--\r\n"
+LOST = {"type": "http.disconnect"}
+
+
+def part(name: bytes, data: bytes, filename: bytes | None = b"a.jpg") -> bytes:
+    named = b'; name="' + name + b'"' + (b"" if filename is None else b'; filename="' + filename + b'"')
+    return b"--" + BOUNDARY + b"\r\nContent-Disposition: form-data" + named + b"\r\n\r\n" + data + b"\r\n"
+
+
+def spooled(folder: Path, body: bytes, size: int = 10_000, ending: tuple[dict, ...] = (), **options: object) -> Spool:
+    """What arrived in `folder` of a body that comes in pieces of `size` bytes, and then of `ending`."""
+    cut = [body[at : at + size] for at in range(0, len(body), size)]
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in cut]
+    waiting = [*messages, *(ending or ({"type": "http.request"},))]
+
+    async def receive():
+        return waiting.pop(0)
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=" + BOUNDARY)]
+    into = Spool(folder, ("network",), **{"max_bytes": 1_000_000, "check": lambda name: None} | options)
+    asyncio.run(into.receive(Request({"type": "http", "headers": headers}, receive)))
+    return into
+
+
+PHOTO = bytes(range(256)) * 9 + b"\r\n--" + BOUNDARY[:-1] + b"\r"
+
+
+@pytest.mark.parametrize("gathered", [1, 100, spool.PIECE_BYTES])
+@pytest.mark.parametrize("size", [1, 7, 1000, 1_000_000])
+def test_files_lie_in_the_folder_as_they_were_sent_however_the_body_is_cut(tmp_path, monkeypatch, size, gathered):
+    monkeypatch.setattr(spool, "PIECE_BYTES", gathered)
+    body = part(b"cat", PHOTO) + part(b"dog", b"second", b"b.jpg") + part(b"network", b"mine", None) + END
+    into = spooled(tmp_path, body, size)
+    assert [(file.name, file.filename, file.path.read_bytes()) for file in into.files] == [
+        ("cat", "a.jpg", PHOTO),
+        ("dog", "b.jpg", b"second"),
+    ]
+    assert into.values == {"network": "mine"}
+
+
+def test_quotes_in_names_are_those_that_people_typed(tmp_path):
+    [file] = spooled(tmp_path, part("%22tom%22 é".encode(), b"x", b"my %22cat%22.jpg") + END).files
+    assert (file.name, file.filename) == ('"tom" é', 'my "cat".jpg')
+
+
+@pytest.mark.parametrize(("filename", "kept"), [(None, 0), (b"", 0), (b"empty.jpg", 1)])
+def test_an_empty_part_is_a_file_if_it_has_a_files_name(tmp_path, filename, kept):
+    """Browsers send one for a field in which nothing was chosen."""
+    assert len(spooled(tmp_path, part(b"cat", b"", filename) + END).files) == kept
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "says"),
+    [
+        (part(b"\xff", b"x") + END, InvalidRequest, "The name of a part is not text in UTF-8"),
+        (part(b"network", b"\xff", None) + END, InvalidRequest, "The option network is not text in UTF-8"),
+        (part(b"network", b"x" * 1025, None) + END, InvalidRequest, "The option network has more than 1024 bytes"),
+        (part(b"cat", b"x" * 101, b"big.jpg") + END, TooLarge, "The photo big.jpg has more than 100 bytes"),
+        (part(b"cat", b"x", b"1") + part(b"cat", b"x" * 101, b"") + END, TooLarge, "The photo number 2 has more than"),
+        (b"", InvalidRequest, "ends in the middle of a part"),
+        (part(b"cat", b"x"), InvalidRequest, "ends in the middle of a part"),
+        (b"no form at all", InvalidRequest, "cannot be read"),
+    ],
+)
+def test_a_form_that_is_no_good_is_refused_with_the_reason(tmp_path, body, error, says):
+    with pytest.raises(error, match=says):
+        spooled(tmp_path, body, max_bytes=100)
+
+
+def test_a_value_may_have_as_many_bytes_as_that_and_so_may_a_photo(tmp_path):
+    into = spooled(tmp_path, part(b"network", b"x" * 1024, None) + part(b"cat", b"y" * 100) + END, max_bytes=100)
+    assert into.values == {"network": "x" * 1024}
+    assert into.files[0].path.stat().st_size == 100
+
+
+@pytest.mark.parametrize("sent", [b"", part(b"cat", PHOTO)[:-200]])
+def test_a_client_that_leaves_is_told_apart_from_one_that_has_finished(tmp_path, sent):
+    with pytest.raises(InvalidRequest, match="it ended early"):
+        spooled(tmp_path, sent, ending=(LOST,))
+
+
+def test_a_name_that_is_not_wanted_is_refused_before_its_file_is_made(tmp_path):
+    def check(name: str) -> None:
+        raise InvalidRequest(f"not {name}")
+
+    with pytest.raises(InvalidRequest, match="not cat"):
+        spooled(tmp_path, part(b"cat", b"x") + END, check=check)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [10, 100_000], ids=["seen when it is closed", "seen when it is written"])
+def test_a_disk_that_is_full_is_an_error_of_the_system_and_the_file_is_closed(tmp_path, size):
+    (tmp_path / "0").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as full:
+        spooled(tmp_path, part(b"cat", bytes(size)) + END)
+    assert full.value.errno == errno.ENOSPC
+
+
+def test_a_folder_that_is_gone_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        spooled(tmp_path / "gone", part(b"cat", b"x") + END)
