@@ -51,6 +51,17 @@ def test_keys_are_replaced_while_the_service_runs(tmp_path):
     assert keys.accepts("new")
 
 
+def test_a_file_of_keys_that_has_not_changed_is_not_read_again(tmp_path, caplog):
+    file, clock = tmp_path / "keys", Clock()
+    file.write_text("only\n")
+    keys = ApiKeys(Settings(api_keys_file=file), clock)
+    with caplog.at_level(logging.INFO, "catscope"):
+        for _ in range(3):
+            clock.now += 1
+            assert keys.accepts("only")
+        assert caplog.text == ""
+
+
 @pytest.mark.promise("P51")
 @pytest.mark.parametrize(
     "spoil",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from app.errors import BrokenImage, TooLarge, UnsupportedImage
+from app.errors import BrokenImage, Overloaded, TooLarge, UnsupportedImage
 from app.inference.decode import FORMATS, decode
 from app.inference.tensor import to_tensor
 from tests.conftest import encoded
@@ -163,6 +163,20 @@ def test_flipped_bytes_never_raise_anything_but_our_own_errors(cat_image):
                 damaged[random.integers(0, len(damaged), 6)] = random.integers(0, 256, 6)
                 with contextlib.suppress(BrokenImage, UnsupportedImage, TooLarge):
                     assert decode(damaged.tobytes()).image.mode == "RGB"
+
+
+def no_memory(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_photo_for_which_there_is_no_memory_is_to_be_sent_again(cat_image, kind, monkeypatch):
+    data = encoded(cat_image, kind)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.inference.decode._on_white", no_memory)
+        with pytest.raises(Overloaded, match=r"Not enough memory for a .*retry shortly"):
+            decode(data)
+    assert decode(data).format == kind
 
 
 # Large JPEGs, which are decoded no larger than needed.

@@ -37,6 +37,8 @@ def box(kind: bytes, body: bytes) -> bytes:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- made by hand -->\n<svg/>", "SVG"),
         (b"<!DOCTYPE html><html>", "HTML"),
+        (b"<?xml version='1.0'?>\n<note/>", "XML"),
+        (b"data:image/png;base64,iVBORw0KGgo=", "data URI"),
         (b'{"detail": "not found"}', "JSON"),
         (b"8BPS\0\1" + bytes(20), "Photoshop (PSD)"),
         (b"RIFF\x10\0\0\0AVI LIST", "AVI video"),

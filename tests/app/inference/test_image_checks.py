@@ -52,6 +52,14 @@ def test_a_hostile_block_in_a_format_that_pillow_reads_late_is_not_read_at_all(s
     assert decode(data).image.size == small.size
 
 
+def test_tags_that_are_said_to_begin_behind_their_block_are_not_looked_for(small):
+    """They would lie in the picture's own bytes, which a parser that gets the block alone never sees."""
+    block = b"Exif\0\0II*\0" + struct.pack("<I", 300) + bytes(20)
+    data = jpeg_with(small, segment(0xE1, block))
+    assert image_checks.check(data, MAX_PIXELS) == data
+    assert decode(data).image.size == small.size
+
+
 @pytest.mark.promise("P22")
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_hostile_block_in_an_avif_loses_its_tags(small, order):
@@ -204,6 +212,12 @@ def test_the_orientation_that_imagemagick_writes_into_a_pngs_text_is_applied():
     text = f"\nexif\n{len(exif):8d}\n{exif.hex()}\n".encode()
     data = png(chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text)), width=8, height=4)
     assert (decode(data).width, decode(data).height) == (4, 8)
+
+
+@pytest.mark.parametrize("text", ["", "\nexif\n", "\nexif\n 4\nno hexadecimal", "\n\n\n" + "00" * 40])
+def test_a_pngs_text_that_is_no_exif_counts_as_upright(text):
+    data = png(chunk(b"tEXt", b"Raw profile type exif\0" + text.encode()), width=8, height=4)
+    assert (decode(data).width, decode(data).height) == (8, 4)
 
 
 @pytest.mark.parametrize("name", ["chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png"])

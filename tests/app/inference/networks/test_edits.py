@@ -1,5 +1,7 @@
 """Edited networks: they compute what an independent model with those weights computes, and refuse what does not fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -215,6 +217,16 @@ def test_numbers_beyond_float32_are_refused_by_the_name_of_their_stage(tutorial,
 def test_an_edit_that_does_not_fit_is_refused_with_its_place_and_its_reason(tutorial, edit, sentence):
     with pytest.raises(InvalidRequest, match=rf"^edits\[1\]: .*{sentence}"):
         edits.changes([Edit("block5_conv", 0, mute=True), edit], tutorial.contract)
+
+
+def test_a_stage_without_biases_gets_none(tutorial):
+    contract = tutorial.contract
+    dense = contract.stage("dense")
+    unbiased = replace(dense, parameters=1728 * dense.shape[-1])
+    bare = replace(contract, stages=tuple(unbiased if stage is dense else stage for stage in contract.stages))
+    assert edits.changes([Edit("dense", 3, kernel=np.zeros(1728))], bare).count == 1
+    with pytest.raises(InvalidRequest, match=r"^edits\[0\]: stage dense has no biases"):
+        edits.changes([Edit("dense", 3, bias=1.0)], bare)
 
 
 @pytest.mark.parametrize("second", [Edit("dense", 3, mute=True), Edit("dense", 3, bias=1.0), Edit("dense", mute=True)])

@@ -92,6 +92,63 @@ def test_a_network_without_any_usable_version_stops_the_start(versioned_dir):
         load_all([versioned_dir], "onnx")
 
 
+def test_a_network_of_another_folder_without_any_usable_version_is_left_out(versioned_dir, model_dir, tmp_path_factory):
+    other = tmp_path_factory.mktemp("taught")
+    shutil.copytree(model_dir / "dense", other / "mine")
+    spoil("contract.json", lambda data: data[:100])(other / "mine")
+    loaded = load_all([versioned_dir, other], "onnx")
+    assert list(loaded.networks) == ["dense", "tutorial"]
+    assert str(other / "mine") in str(loaded.refused[0])
+    with pytest.raises(NetworkError, match="mine"):
+        load_all([versioned_dir, other], "onnx", only="mine")
+
+
+def test_a_folder_that_is_hidden_is_no_network(versioned_dir):
+    (versioned_dir / "dense").rename(versioned_dir / ".dense")
+    assert versions.names([versioned_dir]) == ["tutorial"]
+
+
+def test_a_folder_without_networks_is_named(tmp_path):
+    with pytest.raises(NetworkError, match=f"no network in {tmp_path}: no folder there contains a contract.json"):
+        versions.names([tmp_path])
+
+
+def test_an_empty_folder_beside_the_first_is_none_at_all(versioned_dir, tmp_path_factory):
+    assert versions.names([versioned_dir, tmp_path_factory.mktemp("taught")]) == ["dense", "tutorial"]
+
+
+def test_one_network_alone_can_be_loaded_and_an_unknown_one_is_named(versioned_dir):
+    assert list(load_all([versioned_dir], "onnx", only="dense").networks) == ["dense"]
+    with pytest.raises(NetworkError, match="there is no network lion; there are dense, tutorial in"):
+        load_all([versioned_dir], "onnx", only="lion")
+
+
+def test_a_version_is_selected_by_its_name_or_the_default_is(versioned_dir):
+    found = versions.catalogue([versioned_dir], lambda contract: contract.version, {})
+    assert (found.select("tutorial"), found.select("tutorial", "0.9.0")) == ("0.10.0", "0.9.0")
+    with pytest.raises(NetworkError, match=r"network tutorial has no version 3; it has 0\.10\.0, 0\.9\.0"):
+        found.select("tutorial", "3")
+
+
+@pytest.mark.parametrize(
+    ("configured", "names", "default"),
+    [
+        ("dense", ["cat", "dense"], "dense"),
+        ("", ["tutorial", "cat"], "cat"),
+        ("", ["a", "tutorial"], "tutorial"),
+        ("", ["b"], "b"),
+    ],
+)
+def test_the_default_is_the_configured_one_or_the_first_of_the_known(configured, names, default):
+    versions.check_default(configured, names)
+    assert versions.default(configured, names) == default
+
+
+def test_a_configured_default_that_is_not_there_is_named():
+    with pytest.raises(NetworkError, match="CATSCOPE_NETWORK is lion; there are cat, dense"):
+        versions.check_default("lion", ["cat", "dense"])
+
+
 def test_a_version_can_lie_beside_the_networks_own_folder(versioned_dir, model_dir):
     shutil.copytree(model_dir / "tutorial", versioned_dir / "tutorial", dirs_exist_ok=True)
     assert served(versioned_dir)["tutorial"] == ["0.10.0", "0.9.0", "0.0.1"]
