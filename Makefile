@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help wheel test-wheel sbom licences release-notes sign serve test test-all test-marked test-docker test-browser test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help wheel test-wheel sbom licences release-notes sign serve test coverage test-all test-marked test-docker test-browser test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,16 @@ JOBS ?= 2
 BESIDES = docker or browser or fresh
 
 test: $(VENV)/.dev  ## run the quick tests, JOBS=2 at a time; they need neither root, Docker nor a browser
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or slow or soak)"
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or slow or soak)" $(addprefix --ignore=,$(WITHOUT))
+
+# These test the modules of [tool.coverage] in pyproject.toml. `make test WITHOUT='$(MEASURED)'` runs the other quick tests.
+MEASURED = tests/app/inference/cage $(addprefix tests/app/inference/test_,decode.py format_names.py heif.py image_checks.py sloppy.py) \
+  $(addprefix tests/app/inference/networks/test_,edits.py versions.py) tests/app/middleware tests/app/schemas tests/app/server \
+  tests/app/teach $(addprefix tests/app/routes/test_,corrections.py edits.py options.py own.py teach.py) tests/app/test_capacity.py \
+  tests/app/test_errors.py $(addprefix tests/security/test_,connection.py connection_ends.py strangers.py)
+
+coverage: $(VENV)/.dev  ## run the quick tests of what stands between strangers and the network; fails below 100 % of branches
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or slow or soak)" --cov --cov-report=term-missing $(MEASURED)
 
 test-all: test test-marked  ## run every test but the soak tests; those for Docker and a browser where these are there
 

@@ -109,6 +109,7 @@ ELSEWHERE = {
     "make soak": "takes an hour and a half",
     "SOAK_HOURS=1 make soak-long": "takes an hour",
     "make test": "is what runs this test",
+    "make coverage": "is run by CI, instead of a part of make test",
     "make check": "is run by CI, before the tests",
     ".venv/bin/pre-commit install": "needs a repository: tests/test_github.py checks what it installs",
     "docker compose up --build": "is run by tests/docker/test_image.py",
