@@ -31,7 +31,7 @@ def confined(code: str) -> str:
     assert result.returncode == 0, result.stderr
     said, _, arcs = result.stdout.partition(MARK)
     if here:
-        coverage.CoverageData(ROOT / str(here.get_option("run:data_file")), suffix=True).add_arcs(
-            {file: list(map(tuple, found)) for file, found in json.loads(arcs).items()}
-        )
+        data = coverage.CoverageData(ROOT / str(here.get_option("run:data_file")), suffix=True)
+        data.add_arcs({file: list(map(tuple, found)) for file, found in json.loads(arcs).items()})
+        data.close()
     return said
