@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from starlette.requests import ClientDisconnect
 
+from app.capacity import MAX_DISCARDED_BYTES
 from app.errors import Overloaded
 from app.middleware.admission import Admission
 from app.middleware.api_keys import ApiKeys
@@ -212,6 +213,94 @@ def test_a_key_is_asked_for_where_some_are_configured(headers, status):
 )
 def test_some_paths_are_open(path, status):
     assert asked(b"", method="GET", path=path, admission=admitting(api_keys=("alpha",)))[0] == status
+
+
+@pytest.mark.parametrize(("headers", "what"), [({}, "No key was sent"), ({"x_api_key": "beta"}, "The key is not valid")])
+def test_one_without_a_key_is_told_where_to_send_it(headers, what):
+    body = asked(b"", admission=admitting(api_keys=("alpha",)), **headers)[2]
+    assert f'"{what}; send a valid key in the header X-API-Key or as Authorization: Bearer."'.encode() in body
+
+
+def test_a_page_of_another_site_is_told_what_would_let_it():
+    body = asked(b"", path="/teach", sec_fetch_site="cross-site")[2]
+    says = "A page of another site cannot teach, correct or delete here; CATSCOPE_CORS_ORIGINS names exceptions."
+    assert f'"{says}"'.encode() in body
+
+
+def test_a_length_that_is_too_large_is_told_with_the_limit():
+    assert b"The request announces 101 bytes; at most 100 are accepted." in asked(b"x", content_length="101")[2]
+
+
+def test_photos_to_be_taught_may_be_longer_together():
+    admission = admitting(max_teach_bytes=200)
+    for path, method, status in (("/teach", "POST", 200), ("/corrections", "POST", 413), ("/teach", "DELETE", 413)):
+        assert asked(b"x", path=path, method=method, content_length="200", admission=admission)[0] == status
+    assert asked(b"x", path="/teach", content_length="201", admission=admission)[0] == 413
+
+
+def test_a_body_of_just_so_many_bytes_is_not_waited_for():
+    admission = admitting(api_keys=("alpha",))
+    closes = [
+        b"connection" in asked(b"x", admission=admission, content_length=str(MAX_DISCARDED_BYTES + more))[1]
+        for more in (0, 1)
+    ]
+    assert closes == [False, True]
+
+
+async def reading(scope, receive, send):
+    """An application that answers after it has read so many messages, and tells what they were."""
+    seen = [(await receive())["type"] for _ in range(int(scope["path"].rpartition("/")[2]))]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": " ".join(seen).encode()})
+
+
+@pytest.mark.parametrize(("messages", "closes"), [(1, True), (2, False)])
+def test_the_connection_is_closed_with_an_answer_before_the_end_of_a_long_body(messages, closes):
+    answer = asked(b"x", b"y", app=reading, path=f"/{messages}", transfer_encoding="chunked")
+    assert (b"connection" in answer[1]) == closes
+
+
+def test_an_application_sees_the_client_leave_where_the_body_is_cut_off():
+    told = []
+
+    async def app(scope, receive, send):
+        told.append(await receive())
+
+    asked(b"x" * 101, app=app)
+    assert told == [{"type": "http.disconnect"}]
+
+
+def client(address: tuple | None, admission: Admission, **headers: str) -> int:
+    """The status of the answer to a client of that address."""
+    sent: list[dict] = []
+
+    async def send(message):
+        sent.append(message)
+
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": "/models", "headers": named, "client": address, "query_string": b""}
+    asyncio.run(admission(scope, None, send))
+    return sent[0]["status"]
+
+
+def test_each_address_has_a_limit_of_its_own_and_so_have_those_without_one():
+    admission = admitting(rate_limit=1, clock=lambda: 0.0)
+    clients = [("192.0.2.1", 1), ("192.0.2.2", 1), ("192.0.2.1", 2), None, None]
+    assert [client(address, admission) for address in clients] == [200, 200, 429, 200, 429]
+
+
+def test_each_key_has_a_limit_of_its_own_wherever_it_comes_from():
+    admission = admitting(rate_limit=1, clock=lambda: 0.0, api_keys=("alpha", "beta"))
+    keys = [("192.0.2.1", "alpha"), ("192.0.2.1", "beta"), ("192.0.2.2", "alpha")]
+    assert [client((address, 1), admission, x_api_key=key) for address, key in keys] == [200, 200, 429]
+
+
+def test_the_clock_that_is_given_refills():
+    now = [0.0]
+    admission = admitting(rate_limit=1, clock=lambda: now[0])
+    assert [client(("192.0.2.1", 1), admission) for _ in range(2)] == [200, 429]
+    now[0] = 60.0
+    assert client(("192.0.2.1", 1), admission) == 200
 
 
 def test_clients_are_told_apart_by_their_address_where_there_are_no_keys_and_open_paths_do_not_count():

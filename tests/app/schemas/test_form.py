@@ -175,6 +175,82 @@ def test_an_option_has_a_longest_value(name, most):
         options(most + 1)
 
 
+def test_an_unknown_part_beside_the_photo_is_refused_by_its_name():
+    """`latel` is near `label`; a name need be no text."""
+    for name, says in ((b"latel", "part or option 'latel'"), (b"\xff", "part or option '\ufffd'")):
+        body = {"type": "http.request", "body": part(name, b"x") + part(b"file", b"photo") + END}
+        with pytest.raises(InvalidRequest, match=f"{says}.*label"):
+            asyncio.run(form.file(request_of(FORM, body, reading=form.Reading({"label"}))))
+
+
+def test_a_long_option_does_not_end_the_options():
+    body = {"type": "http.request", "body": part(b"edits", b"[]") + part(b"label", b"cat") + END}
+    reading = form.Reading({"label", "edits"})
+    assert asyncio.run(form.options(request_of(FORM, body, reading=reading))) == [("label", "cat")]
+    assert reading.long_options == {"edits": b"[]"}
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ([], "The form has no parts."),
+        ([b"a"], "The form has the part 'a'."),
+        ([b"a", b"b"], "The form has the parts 'a', 'b'."),
+        ([b"%d" % n for n in range(5)], "The form has the parts '0', '1', '2', '3', '4'."),
+        ([b"%d" % n for n in range(7)], "The form has the parts '0', '1', '2', '3', '4' and 2 more."),
+        ([b"x" * 41], f"The form has the part '{'x' * 40}'."),
+        ([b"\xff"], "The form has the part '\ufffd'."),
+    ],
+)
+def test_a_form_without_the_photo_is_told_what_it_has(names, says):
+    with pytest.raises(InvalidRequest) as refusal:
+        read(b"".join(part(name, b"1") for name in names) + END)
+    assert str(refusal.value) == f"The part file is missing. {says}"
+
+
+def test_a_part_without_a_name_is_called_nothing():
+    unnamed = b"--" + BOUNDARY + b"\r\nContent-Disposition: form-data\r\n\r\nphoto\r\n"
+    bare = b"--" + BOUNDARY + b"\r\nX: y\r\n\r\nphoto\r\n"
+    for body in (unnamed, bare):
+        with pytest.raises(InvalidRequest, match="The form has the part ''"):
+            read(body + END)
+
+
+def test_what_a_part_had_is_not_taken_for_the_next_ones():
+    """The second has neither a name nor content of its own."""
+    bare = b"--" + BOUNDARY + b"\r\nX: y\r\n\r\n\r\n"
+    request = request_of(FORM, {"type": "http.request", "body": part(b"file", b"photo") + bare + END})
+    assert asyncio.run(form.files(request, "file", 9)) == [b"photo"]
+    assert read(part(b"x", b"long content") + part(b"file", b"") + END) == b""
+
+
+@pytest.mark.parametrize("last", [{"type": "http.request"}, {"type": "http.request", "body": b"", "more_body": False}])
+def test_messages_without_bytes_belong_to_the_body(last):
+    body = part(b"file", b"photo") + END
+    messages = ({"type": "http.request", "more_body": True}, {"type": "http.request", "body": body, "more_body": True}, last)
+    assert asyncio.run(form.file(request_of(FORM, *messages))) == b"photo"
+    with pytest.raises(InvalidRequest, match="ends in the middle"):
+        asyncio.run(form.file(request_of(FORM, last)))
+
+
+def test_a_client_that_leaves_at_once_sent_nothing():
+    with pytest.raises(InvalidRequest, match="it ended after 0 bytes"):
+        asyncio.run(form.file(request_of(FORM, {"type": "http.disconnect"})))
+
+
+def test_the_description_of_a_form_says_what_it_takes():
+    def described(schema: dict) -> dict:
+        return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+    kind = {"type": "object", "additionalProperties": False}
+    one = {"required": ["file"], "properties": {"file": form.BINARY | {"description": "a photo"}}}
+    assert form.form("file", "a photo") == described(kind | one)
+    several = {"type": "array", "items": form.BINARY, "minItems": 1, "description": "photos"}
+    assert form.form("files", "photos", many=True) == described(
+        kind | {"required": ["files"], "properties": {"files": several}}
+    )
+
+
 def test_the_body_is_not_kept_once_the_photo_is_taken_out():
     """It would be in memory twice while it waits for a thread."""
     reading = form.Reading(())
