@@ -57,6 +57,7 @@ def ended(job: Path, decoder: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", TEACH.format(decoder), str(job)]
     measured = decoder != FULL  # there, coverage.py could write nothing either
     environment = {name: value for name, value in os.environ.items() if measured or not name.startswith("COVERAGE_")}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}  # Python 3.11 would leave empty modules where files are kept small
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 

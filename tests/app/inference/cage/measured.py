@@ -26,6 +26,7 @@ def confined(code: str) -> str:
     """What code prints that gives up its rights, in a process of its own; where this process is measured, so is that."""
     here = coverage.Coverage.current()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}  # Python 3.11 would leave empty modules where files are kept small
     command = [sys.executable, "-c", BEGIN + code + END if here else code]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
