@@ -37,6 +37,7 @@ compressions are left out: faxes are not photos, and libtiff writes a line to st
 _COMPRESSION, _ORIENTATION, _SHORT = 259, 274, 3
 _TIFF_HEADERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_NEXT_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 
 _SIGNATURES = {
     "JPEG": rb"\xff\xd8\xff",
@@ -154,11 +155,21 @@ def _check_coefficients(data: bytes, frame: int, pixels: int, max_pixels: int) -
 
 
 def _check_scans(data: bytes, at: int, pixels: int) -> None:
-    """Refuse a picture with too many scans, counted from the one at `at` to its end marker."""
+    """Refuse a picture with too many scans, counted from the one at `at` to its end, as a decoder finds them: what a segment
+    between them holds is neither a scan nor an end.
+    """
     max_scans = min(MAX_SCANS, max(1, MAX_SCANNED_PIXELS // max(1, pixels)))
-    end = data.find(jpeg.END, at)
-    if data.count(b"\xff\xda", at, end if end >= 0 else len(data)) > max_scans:
-        raise BrokenImage(f"The JPEG file is broken: it scans its {pixels} pixels more than {max_scans} times.")
+    if data.count(b"\xff\xda", at) <= max_scans:  # quick, but also counts what segments hold and what follows the picture
+        return
+    scans = segments = 0
+    while (match := _NEXT_MARKER.search(data, at)) and match[1] != jpeg.END[1:]:
+        marker, at = match[1][0], match.end()
+        scans += marker == 0xDA
+        segments += 1
+        if scans > max_scans or segments > MAX_SEGMENTS:
+            raise BrokenImage(f"The JPEG file is broken: it scans its {pixels} pixels more than {max_scans} times.")
+        if marker >= 0xC0 and jpeg.has_segment(marker):  # those below have no meaning, and decoders look behind them at once
+            at += int.from_bytes(data[at : at + 2])
 
 
 def _check_png(data: bytes) -> None:

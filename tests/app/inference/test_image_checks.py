@@ -158,6 +158,35 @@ def test_a_jpeg_that_rescans_its_picture_again_and_again_is_refused(small):
         decode(large[:scan] + large[scan:-2] * 30 + large[-2:])
 
 
+@pytest.mark.promise("P21")
+@pytest.mark.parametrize(
+    "between", [b"\xff\xfe\x00\x04\xff\xd9", b"\xff\xef\x00\x06\xff\xd9\xff\xd9"], ids=["a comment", "an application's data"]
+)
+def test_an_end_marker_inside_a_segment_hides_no_scan(small, between):
+    data = encoded(small, "JPEG", progressive=True)
+    first, last = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"][:: data.count(b"\xff\xda") - 1]
+    assert first < last
+    with pytest.raises(BrokenImage, match="more than 100 times"):
+        decode(data[:last] + between + data[last:-2] * 300 + data[-2:])
+
+
+def test_scans_in_a_segment_s_content_do_not_count(small):
+    """A comment of a hundred and fifty markers of scans; and after it one that has no meaning, and one that stands alone."""
+    data = encoded(small, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    comment = b"\xff\xfe" + (2 + 300).to_bytes(2) + b"\xff\xda" * 150
+    image_checks.check(data[:last] + comment + b"\xff\x01" + data[last:], 50_000_000)
+    image_checks.check(data[:last] + comment + b"\xff\x02" + data[last:-2], 50_000_000)
+
+
+def test_thousands_of_segments_between_scans_are_refused(small):
+    data = encoded(small, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    comment = b"\xff\xfe" + (2 + 300).to_bytes(2) + b"\xff\xda" * 150
+    with pytest.raises(BrokenImage, match="more than 100 times"):
+        decode(data[:last] + comment + b"\xff\xfe\x00\x02" * 2001 + data[last:])
+
+
 def test_what_follows_a_picture_is_not_counted_as_its_scans(small):
     """Phones append a video to the photo."""
     data = encoded(small, "JPEG", progressive=True)
