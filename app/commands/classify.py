@@ -11,9 +11,9 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -118,7 +118,8 @@ def _answer(network: Network, arguments: argparse.Namespace, settings: Settings,
         out, output_format = _output(arguments, network.contract, tally, stack)
         left = (path for path in photos.walk(arguments.photos, tally.passed_over) if photos.key(path) not in tally.resumed)
         threads = arguments.threads or settings.threads or cores()
-        rows = answers(left, lambda path: _row(path, network, settings), threads)
+        # The garbage collector might close it on one of its own threads, which cannot wait for itself.
+        rows = stack.enter_context(closing(answers(left, lambda path: _row(path, network, settings), threads)))
         return _write(rows, out, output_format, tally, arguments)
 
 
@@ -196,7 +197,7 @@ def _write(
     return True
 
 
-def answers(paths: Iterable[str], answer: Callable[[str], Row], threads: int) -> Iterator[Row]:
+def answers(paths: Iterable[str], answer: Callable[[str], Row], threads: int) -> Generator[Row]:
     """Apply `answer` to every path on `threads` threads and yield the rows in the order of the paths."""
     waiting: deque[Future[Row]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="catscope")
