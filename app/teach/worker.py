@@ -62,6 +62,7 @@ def main() -> None:
         _say(job, state="failed", progress=0.0, error="A bug in Catscope prevented it; the log has the details.")
         raise
     finally:
+        signal.alarm(0)
         shutil.rmtree(job / PHOTOS, ignore_errors=True)
 
 

@@ -12,8 +12,9 @@ from app.teach.jobs import JOB, OPEN, PHOTOS, STATUS, Jobs, read_json, write_jso
 from app.teach.worker import LONGEST_S, STALLED_S
 from tests.conftest import ROOT
 
-LONG = "photos.decode = lambda *_: time.sleep(0.5)"
-STALLED = "photos.decode = lambda *_: time.sleep(3600)"
+SHORT = "worker.LONGEST_S, worker.STALLED_S = 1, 1; "
+LONG = SHORT + "photos.decode = lambda *_: time.sleep(0.5)"
+STALLED = SHORT + "photos.decode = lambda *_: time.sleep(3600)"
 """Code outside of Python, which does not come back: it runs on a thread, and no signal reaches it."""
 
 BROKEN = "photos.decode = lambda *_: 1 / 0"
@@ -30,7 +31,6 @@ FULL = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
 TEACH = """
 import os, resource, shutil, sys, time
 from app.teach import photos, worker
-worker.LONGEST_S, worker.STALLED_S = 1, 1
 {}
 worker.main()
 """
