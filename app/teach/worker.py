@@ -48,6 +48,10 @@ class _Cancelled(Exception):
     """Somebody has cancelled the job."""
 
 
+class _TooLong(BaseException):
+    """The job's time is over. Whatever it was at does not take this for an error of its own: no exception that it handles."""
+
+
 def main() -> None:
     """Teach the job in the folder that the command line names. What goes wrong stands in its status."""
     os.nice(NICENESS)
@@ -56,7 +60,7 @@ def main() -> None:
         _run(job)
     except _Cancelled:
         _say(job, state="cancelled", progress=0.0)
-    except (InvalidRequest, NetworkError, TimeoutError) as error:
+    except (InvalidRequest, NetworkError, _TooLong) as error:
         _say(job, state="failed", progress=0.0, error=str(error))
     except Exception:
         _say(job, state="failed", progress=0.0, error="A bug in Catscope prevented it; the log has the details.")
@@ -140,7 +144,7 @@ def _say(job: Path, **status: Any) -> None:
 
 
 def _too_long(number: int, frame: FrameType | None) -> NoReturn:
-    raise TimeoutError(f"Teaching took longer than {LONGEST_S} s.")
+    raise _TooLong(f"Teaching took longer than {LONGEST_S} s.")
 
 
 if __name__ == "__main__":

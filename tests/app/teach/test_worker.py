@@ -17,6 +17,17 @@ LONG = SHORT + "photos.decode = lambda *_: time.sleep(0.5)"
 STALLED = SHORT + "photos.decode = lambda *_: time.sleep(3600)"
 """Code outside of Python, which does not come back: it runs on a thread, and no signal reaches it."""
 
+INSIDE = f"""
+{SHORT}
+def loading(*_):
+    try:
+        time.sleep(3600)
+    except Exception as error:
+        raise OSError("cannot be run") from error
+worker.OnnxNetwork = loading
+"""
+"""What is under way when the time is over handles every error of its own."""
+
 BROKEN = "photos.decode = lambda *_: 1 / 0"
 DELETED = """
 def deleted(*_):
@@ -62,8 +73,9 @@ def ended(job: Path, decoder: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.promise("P38")
-def test_a_job_that_takes_too_long_fails_and_says_so(job):
-    assert ended(job, LONG).returncode == 0
+@pytest.mark.parametrize("work", [LONG, INSIDE])
+def test_a_job_that_takes_too_long_fails_and_says_so(job, work):
+    assert ended(job, work).returncode == 0
     status = read_json(job / STATUS)
     assert (status["state"], status["error"]) == ("failed", "Teaching took longer than 1 s.")
     assert not (job / PHOTOS).exists()
