@@ -7,20 +7,24 @@
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS build
+# For `strip`, which nothing of the image proper needs.
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 # `--build-arg REQUIREMENTS=tracing` adds OpenTelemetry's packages, `postgresql` the driver of corrections that replicas share,
 # `signed` what checks the signatures of networks.
 ARG REQUIREMENTS=serve
 COPY requirements/serve.txt requirements/${REQUIREMENTS}.txt /requirements/
 RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
       --prefix=/install --require-hashes -r /requirements/${REQUIREMENTS}.txt
-# Removes 48 MB that the service never uses: ONNX Runtime's library for C programs (the Python module has its own copy), its
-# data sets and conversion tools, NumPy's and fsspec's tests, f2py, headers, static libraries and type stubs.
+# Removes 72 MB that the service never uses: ONNX Runtime's library for C programs (the Python module has its own copy), its
+# data sets and conversion tools, NumPy's and fsspec's tests, f2py, headers, static libraries, type stubs and the symbols for
+# debuggers, which are most of uvloop.
 RUN cd /install/lib/python3.*/site-packages \
     && rm -r onnxruntime/capi/libonnxruntime.so* onnxruntime/datasets onnxruntime/quantization onnxruntime/tools \
          onnxruntime/transformers \
-    && rm -r numpy/f2py numpy/_core/include \
+    && rm -r numpy/f2py numpy/_core/include numpy/_core/_simd.*.so numpy/_core/_*_tests.*.so \
     && find numpy fsspec -type d -name tests -prune -exec rm -r {} + \
-    && find . -name '*.pyi' -delete -o -name '*.a' -delete
+    && find . -name '*.pyi' -delete -o -name '*.a' -delete \
+    && find . -name '*.so*' -type f -exec strip --strip-unneeded {} +
 COPY LICENSE /catscope/
 COPY app /catscope/app
 COPY model /catscope/model
@@ -29,11 +33,11 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash /catscope/app && 
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /install /usr/local
-# Costs 22 MB and saves two of the three seconds of startup: the base image has no compiled modules, and an unprivileged user
-# cannot cache any, so every start and every health check would compile Python's standard library again.
-RUN python -m compileall -q --invalidation-mode unchecked-hash \
-      -x '/(pip|ensurepip|idlelib|lib2to3|pydoc_data|test|tkinter|turtledemo)/' /usr/local/lib/python3.*
 COPY --from=build /catscope /catscope
+# Saves two of the three seconds of startup: the base image has no compiled modules, and an unprivileged user cannot cache any,
+# so every start and every health check would compile Python's standard library again.
+RUN --mount=type=bind,source=tools/compile_imported.py,target=/tmp/compile_imported.py \
+    python -B /tmp/compile_imported.py /catscope
 WORKDIR /catscope
 # ONNX Runtime's official builds send telemetry unless it is disabled; this service must not.
 ENV CATSCOPE_HOST=0.0.0.0 \

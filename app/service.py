@@ -16,8 +16,8 @@ from app.errors import NetworkError, NotFound, Overloaded, StoreUnavailable
 from app.inference.cage import photos
 from app.inference.networks import signatures, versions
 from app.inference.networks.engines.network import Network
-from app.inference.networks.load import load_all
 from app.inference.networks.runtime import release_memory
+from app.loading import Loading, State, state
 from app.middleware.api_keys import ApiKeys
 from app.settings import Settings, bare, one_thread
 from app.teach.jobs import Jobs
@@ -38,7 +38,7 @@ class Service:
     """The running service. It is not ready until `load` has returned.
 
     `failure` is why the networks could not be loaded; `stop` then ends the server, by default with a signal. The server may
-    replace it with a gentler way.
+    replace it with a gentler way. `begun`, if the server sets it, is where the first load has begun already.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,7 +50,8 @@ class Service:
         self.networks: dict[str, Network] = {}
         self.versions: dict[str, dict[str, Network]] = {}
         self.records: Records = {}
-        self._loaded_from: list[tuple[str, int]] = []
+        self.begun: Loading | None = None
+        self._loaded_from: State = []
         self.keys = ApiKeys(settings)
         self.jobs: Jobs | None = None
         self.no_store = "Nothing can be taught or corrected here: the setting CATSCOPE_STORE names no folder for it."
@@ -78,7 +79,7 @@ class Service:
             return
         while True:
             await asyncio.sleep(WATCH_S)
-            found = await asyncio.to_thread(_state, self.settings.taught)
+            found = await asyncio.to_thread(state, self.settings.taught)
             if found != self._loaded_from and self.ready:
                 await self._reload_quietly()
 
@@ -114,11 +115,11 @@ class Service:
     def _loaded(self) -> "tuple[Loaded, Records]":
         before = {network.contract.folder: network for network in _every(self.versions)}
         settings = self.settings
-        # What is added from here on is found by the next look: the state is that of before the networks were read.
-        self._loaded_from = _state(settings.taught) if settings.has_store else []
         if settings.require_signed == "true":  # once more, since this may be a reload
             signatures.check(settings.model_dir, settings.signed_by, settings.signed_issuer)
-        catalogue = load_all(settings.networks, settings.engine, settings.pins, loaded=before, precision=settings.precision)
+        begun, self.begun = self.begun or Loading(settings, before), None
+        self._loaded_from = begun.state
+        catalogue = begun.catalogue()
         for name in self.networks:  # a reload
             if name not in catalogue.networks and (settings.model_dir / name).is_dir():
                 raise NetworkError(f"{settings.model_dir / name} has lost its contract.json")
@@ -198,15 +199,6 @@ Records = dict[Path, dict[str, dict[str, Any] | None]]
 
 def _every(loaded: Loaded) -> list[Network]:
     return [network for by_version in loaded.values() for network in by_version.values()]
-
-
-def _state(folder: Path) -> list[tuple[str, int]]:
-    """Which networks and versions are in a folder, and when each last changed."""
-    try:
-        found = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if not path.name.startswith(".")]
-        return sorted((str(path), path.stat().st_mtime_ns) for path in found if path.is_dir())
-    except OSError:
-        return []
 
 
 def _record(path: Path) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ APP_LAYERS = [
     ["app.routes"],
     ["app.server", "app.middleware"],
     ["app.service"],
+    ["app.loading"],
     ["app.middleware.api_keys"],
     ["app.schemas"],
     ["app.learn"],

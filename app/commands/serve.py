@@ -17,6 +17,7 @@ from app.errors import CatscopeError
 from app.settings import Settings, share_metrics
 
 if TYPE_CHECKING:
+    from app.loading import Loading
     from app.server.processes import ParentLink
 
 log = logging.getLogger("catscope")
@@ -26,6 +27,11 @@ def run(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C and return the exit status. Raises NetworkError before the port is opened."""
     _check(settings)
     shared = share_metrics() if settings.processes > 1 else ""  # must precede the imports below
+    begun = None
+    if not shared and settings.engine == "onnx":  # processes that are forked from this one load on their own
+        from app.loading import Loading
+
+        begun = Loading(settings)
     from app import main  # noqa: F401  forked processes then share the modules that it imports
     from app.server import processes, sockets
     from app.telemetry import logs
@@ -42,17 +48,25 @@ def run(settings: Settings) -> int:
     if shared:
         gc.freeze()
         return processes.Processes(settings, listening, functools.partial(_serve, settings), shared).run()
-    return _serve(settings, listening)
+    return _serve(settings, listening, begun=begun)
 
 
-def _serve(settings: Settings, listening: socket.socket, link: "ParentLink | None" = None) -> int:
-    """Serve until a signal stops it and return the exit status. For `link`, see app.server.processes.Processes."""
+def _serve(
+    settings: Settings,
+    listening: socket.socket,
+    link: "ParentLink | None" = None,
+    begun: "Loading | None" = None,
+) -> int:
+    """Serve until a signal stops it and return the exit status. For `link`, see app.server.processes.Processes; for `begun`,
+    app.service.Service.
+    """
     from app import main
     from app.server import uvicorn_setup
 
     try:
         app = main.create_app(settings)
         service = app.state.service
+        service.begun = begun
         if link:  # the processes share the socket, so connections arrive at once
             service.load()
     except (ValueError, CatscopeError) as error:

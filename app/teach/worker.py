@@ -49,7 +49,7 @@ class _Cancelled(Exception):
 
 
 class _TooLong(BaseException):
-    """The job's time is over. Whatever it was at does not take this for an error of its own: no exception that it handles."""
+    """The job's time is over. No Exception, so that what is under way does not take it for an error of its own."""
 
 
 def main() -> None:

@@ -4,6 +4,11 @@ import asyncio
 import shutil
 import time
 
+import pytest
+
+from app import service as services
+from app.errors import NetworkError
+from app.loading import Loading
 from app.service import Service
 from app.settings import Settings
 from tests.conftest import command, ready_client
@@ -46,3 +51,28 @@ def test_a_network_that_arrives_between_loading_and_the_first_look_is_served(mod
 
     asyncio.run(arrives())
     assert list(service.networks) == ["dense", "tutorial", "other"]
+
+
+def test_what_was_begun_before_there_was_a_service_is_loaded_once(model_dir, tmp_path, monkeypatch):
+    settings = Settings(model_dir=model_dir, store=tmp_path)
+    service = Service(settings)
+    service.begun = Loading(settings)
+    shutil.copytree(model_dir / "tutorial", tmp_path / "networks" / "other")
+    with monkeypatch.context() as patched:
+        patched.setattr(services, "Loading", None)
+        service.load()
+    first = service.network("tutorial")
+    assert asyncio.run(service.reload())
+    assert list(service.networks) == ["dense", "tutorial", "other"]
+    assert service.network("tutorial") is first
+
+
+def test_a_network_that_cannot_be_loaded_beside_the_imports_stops_the_service(model_dir, tmp_path):
+    copied = tmp_path / "model"
+    shutil.copytree(model_dir, copied)
+    settings = Settings(model_dir=copied)
+    (copied / "tutorial" / "model.onnx").write_bytes(b"damaged")
+    service = Service(settings)
+    service.begun = Loading(settings)
+    with pytest.raises(NetworkError, match=r"tutorial/model\.onnx has SHA-256"):
+        service.load()
