@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/start.py
 
+The packages are those that `make serve` installs, here in build/served: beside those of development, FastAPI imports more.
 Prints a table and writes benchmarks/start.json. The first start is not counted: it compiles and caches Python's bytecode.
 """
 
@@ -22,16 +23,19 @@ import httpx2
 import skimage.data
 
 ROOT = Path(__file__).parent.parent
+SERVED = ROOT / "build" / "served"
 RUNS = 9
 
 
 def main() -> None:
     """Start the service RUNS times, each beside a bare import, then ask it once."""
+    subprocess.run(["make", "--silent", f"VENV={SERVED}", f"{SERVED}/.serve"], cwd=ROOT, check=True)  # noqa: S603, S607
+    python = str(SERVED / "bin" / "python")
     photo = (Path(skimage.data.__file__).parent / "chelsea.png").read_bytes()
     seconds, imports = [], []
     for run in range(-1, RUNS):
-        importing_took = importing()
-        started, process, url = start()
+        importing_took = importing(python)
+        started, process, url = start(python=python)
         size = len(httpx2.post(f"{url}/predict", files={"file": photo}).raise_for_status().content)
         process.terminate()
         process.wait()
@@ -53,15 +57,15 @@ def main() -> None:
     print(table(result))
 
 
-def start(folder: Path = ROOT, **settings: str) -> tuple[float, subprocess.Popen[bytes], str]:
-    """Start the service of a folder as users do, with those variables, and wait until it is ready: seconds that took, the
-    process, its address.
+def start(folder: Path = ROOT, python: str = sys.executable, **settings: str) -> tuple[float, subprocess.Popen[bytes], str]:
+    """Start the service of a folder as users do, with that Python and those variables, and wait until it is ready: seconds
+    that took, the process, its address.
     """
     port = free_port()
     began = time.perf_counter()
     environment = compiling() | {"CATSCOPE_PORT": str(port)} | settings
     nowhere = subprocess.DEVNULL  # the service logs as it does for users, but not into our output
-    process = subprocess.Popen([sys.executable, "-m", "app"], cwd=folder, env=environment, stdout=nowhere, stderr=nowhere)
+    process = subprocess.Popen([python, "-m", "app"], cwd=folder, env=environment, stdout=nowhere, stderr=nowhere)  # noqa: S603
     client = httpx2.Client()
     while True:
         try:
@@ -101,10 +105,10 @@ def compiling() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def importing() -> float:
+def importing(python: str) -> float:
     """Seconds that a bare Python takes to import what the service is made of: a machine's speed changes, the ratio less."""
     began = time.perf_counter()
-    command = [sys.executable, "-c", "import fastapi, numpy, onnxruntime, PIL.Image, uvicorn"]
+    command = [python, "-c", "import fastapi, numpy, onnxruntime, PIL.Image, uvicorn"]
     subprocess.run(command, check=True, env=compiling())  # noqa: S603  our own arguments
     return time.perf_counter() - began
 

@@ -18,7 +18,8 @@ from tests.browser.teaching import EACH, SOURCES
 from tests.browser.visitor import CAT, TIMELINE, TUTORIAL, settled, stands_at
 from tests.conftest import ROOT, encoded, sha256
 
-expect.set_options(timeout=20_000)  # a machine may be busy with other tests
+PATIENCE_MS = 60_000  # a machine may be busy with other tests, or with building an image
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -144,6 +145,7 @@ SAVES_DATA = "Object.defineProperty(navigator, 'connection', { value: { saveData
 def visit(browser, url: str, greeted: bool = False, **options):
     """A new page, empty or `greeted` by Chelsea, with `elsewhere`: requests to other hosts, and `complaints`: errors of its scripts."""
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 1000}} | options)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     if not greeted:
         page.add_init_script(SAVES_DATA)

@@ -36,13 +36,13 @@ def maps(page):
 
 
 def stands(page, where: str) -> None:
-    expect(page.locator("#beside .readout")).to_have_text(where, timeout=30_000)
+    expect(page.locator("#beside .readout")).to_have_text(where)
     settled_pair(page)
 
 
 def settled_pair(page) -> None:
     """Wait until what is asked about the second photo is answered."""
-    expect(page.locator("#beside .stage")).not_to_have_attribute("aria-busy", "true", timeout=30_000)
+    expect(page.locator("#beside .stage")).not_to_have_attribute("aria-busy", "true")
 
 
 @pytest.fixture
@@ -175,14 +175,14 @@ def test_while_a_stage_is_opened_no_channel_of_another_is_shown_under_its_name(p
 
 def test_it_follows_to_another_network(pair, url):
     pair.select_option("#network", "dense")
-    expect(pair.locator("#beside .says-second")).to_contain_text("an ordinary network", timeout=30_000)
+    expect(pair.locator("#beside .says-second")).to_contain_text("an ordinary network")
     answer = ask(url, COFFEE, "predict", network="dense", feature_maps="none")
     assert value(pair.locator("#beside .says-second")) == pytest.approx(answer["probabilities"]["cat"], rel=1e-4)
 
 
 def test_it_is_asked_with_the_visitors_changes(pair, url):
     pair.locator(".surface").press("m")
-    expect(pair.locator("#beside .says-second")).to_contain_text("with your changes", timeout=30_000)
+    expect(pair.locator("#beside .says-second")).to_contain_text("with your changes")
     stands(pair, "block1_conv, channel 8, row 40, column 30")
     assert value(maps(pair).nth(1)) == 0
 
@@ -204,7 +204,7 @@ def test_the_photo_is_sent_once_and_then_a_small_file_stands_for_it(page_with_ca
     page = page_with_cat
     page.evaluate(COUNT)
     page.locator("#beside input").set_input_files(large)
-    expect(maps(page)).to_have_count(2, timeout=30_000)
+    expect(maps(page)).to_have_count(2)
     page.locator(".channel").nth(2).click()
     expect(page.locator("#beside .stage")).not_to_have_attribute("aria-busy", "true")
     *others, photo = sorted(page.evaluate("sent"))
@@ -225,7 +225,7 @@ def test_the_networks_input_stands_in_for_a_format_that_browsers_do_not_show(pai
     photo = tmp_path / "cup.tiff"
     photo.write_bytes(encoded(Image.open(COFFEE), "TIFF"))
     pair.locator("#beside input").set_input_files(photo)
-    expect(pair.get_by_role("heading", name="cup.tiff")).to_be_visible(timeout=30_000)
+    expect(pair.get_by_role("heading", name="cup.tiff")).to_be_visible()
     expect(pair.locator("#beside .whole img").last).to_have_js_property("naturalWidth", 100)
     assert "beside" not in pair.url
 
@@ -240,7 +240,7 @@ def test_it_is_taken_away_and_the_address_forgets_it(pair):
 def test_a_sample_is_chosen_by_keyboard_and_stands_in_the_address(page_with_cat):
     page = page_with_cat
     page.get_by_role("button", name="the coffee").press("Enter")
-    expect(page.locator("#beside .says-second")).to_contain_text("No cat in this photo.", timeout=30_000)
+    expect(page.locator("#beside .says-second")).to_contain_text("No cat in this photo.")
     assert "beside=coffee" in page.url
 
 
@@ -252,7 +252,7 @@ def test_it_is_loaded_when_a_second_photo_is_asked_for(browser, url):
         settled(page)
         assert "beside/beside.js" not in loaded
         page.get_by_role("button", name="the coffee").click()
-        expect(page.locator("#beside .says-second")).to_be_visible(timeout=30_000)
+        expect(page.locator("#beside .says-second")).to_be_visible()
         assert "beside/beside.js" in loaded
 
 

@@ -36,7 +36,7 @@ def test_the_act_is_there_for_a_network_that_was_kept_and_for_no_other(browser, 
         settled(page)
         expect(page.locator("#learned")).to_be_hidden()
         page.locator("#network").select_option("tutorial")
-        expect(page.get_by_role("button", name="How it learned")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="How it learned")).to_be_visible()
         expect(page.locator("#learned-body")).to_be_hidden()
 
 
@@ -81,7 +81,7 @@ def test_another_photo_is_shown_at_the_same_epoch(timeline, url):
     page = timeline(1)
     before = value(page.locator("#learned .probability"))
     page.set_input_files("#file", COFFEE)
-    expect(page.locator("#learned .probability")).not_to_have_attribute("data-value", str(before), timeout=30_000)
+    expect(page.locator("#learned .probability")).not_to_have_attribute("data-value", str(before))
     stands_at(page, 1)
     expect(page).to_have_url(re.compile("epoch=1$"))
 
@@ -89,7 +89,7 @@ def test_another_photo_is_shown_at_the_same_epoch(timeline, url):
 def test_another_network_closes_it(timeline):
     page = timeline(1)
     page.locator("#network").select_option("dense")
-    expect(page.locator("#learned")).to_be_hidden(timeout=30_000)
+    expect(page.locator("#learned")).to_be_hidden()
     assert "epoch" not in page.url
 
 

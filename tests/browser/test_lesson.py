@@ -60,9 +60,9 @@ def place(page) -> dict[str, str]:
 def landed(page, stage: str, **where: int) -> None:
     """The page is at that place of the chapter's network, and shows it."""
     network = "dense" if stage == "flatten" and step_of(page).get_attribute("data-step") == "1" else "tutorial"
-    expect(page.locator("#stage-title")).to_contain_text(stage, timeout=30_000)
+    expect(page.locator("#stage-title")).to_contain_text(stage)
     expect(page.locator(".probability code")).to_have_text(network)
-    expect(page.locator("#sum tr[data-part=computed]")).to_be_visible(timeout=30_000)
+    expect(page.locator("#sum tr[data-part=computed]")).to_be_visible()
     expect(page).to_have_url(re.compile(f"network={network}&stage={stage}&"))
     assert place(page).items() >= {name: str(index) for name, index in where.items()}.items()
 
@@ -191,7 +191,7 @@ def test_a_step_about_chelsea_brings_her_back(lesson, step):
     expect(page.locator(".frame .shown")).to_have_attribute("alt", "The photo coffee.jpg")
     press(page, "Show me")
     expect(page.locator(".frame .shown")).to_have_attribute("alt", "The photo chelsea.jpg")
-    expect(page.locator("#sum tr[data-part=computed]")).to_be_visible(timeout=30_000)
+    expect(page.locator("#sum tr[data-part=computed]")).to_be_visible()
     expect(page.locator("#notice")).to_be_hidden()
 
 

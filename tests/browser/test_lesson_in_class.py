@@ -17,7 +17,7 @@ def seen(page) -> list[str]:
 
 def test_presenting_shows_one_act_at_a_time_and_the_keys_of_a_clicker_turn_them(browser, url):
     with opened(browser, url, f"?present&sample=chelsea{PLACE}") as page:
-        expect(page.locator("table.guises")).to_be_attached(timeout=60_000)
+        expect(page.locator("table.guises")).to_be_attached()
         assert seen(page) == ["answer"]
         for act in ("walk", "learned", "why", "why"):
             page.keyboard.press("PageDown")
@@ -33,7 +33,7 @@ def test_presenting_shows_one_act_at_a_time_and_the_keys_of_a_clicker_turn_them(
 
 def test_a_link_presents_an_act_at_its_place_and_the_crosshair_stays_under_the_pointer(browser, url):
     with opened(browser, url, f"?present=walk&sample=chelsea{PLACE}") as page:
-        expect(page.locator("#sum tr[data-part=computed]")).to_be_visible(timeout=30_000)
+        expect(page.locator("#sum tr[data-part=computed]")).to_be_visible()
         assert seen(page) == ["walk"]
         surface = page.locator(".surface")
         surface.scroll_into_view_if_needed()

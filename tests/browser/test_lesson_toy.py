@@ -147,7 +147,7 @@ def test_on_a_phone_the_lesson_is_a_sheet_that_show_me_lowers_and_the_handle_rai
         expect(page.locator(".task:visible")).to_be_attached()
         page.locator("#lesson").get_by_role("button", name="Show me", exact=True).click()
         expect(page.locator("#lesson")).to_have_class("down")
-        expect(page.locator("#sum tr[data-part=computed]")).to_be_visible(timeout=30_000)
+        expect(page.locator("#sum tr[data-part=computed]")).to_be_visible()
         expect(page.locator(".surface")).to_be_in_viewport()
         page.locator(".handle").click()
         expect(page.locator("#lesson")).not_to_have_class("down")

@@ -53,5 +53,9 @@ def test_the_photo_the_patch_and_the_controls_stay_while_the_sum_is_read(phone, 
 
 
 def test_the_controls_stand_above_the_picture_that_they_move(phone):
-    bottom = phone.locator(".playing .buttons").bounding_box()
-    assert bottom["y"] + bottom["height"] <= phone.locator(".surface").bounding_box()["y"]
+    """Both are measured at once: the page may still be scrolling."""
+    above, below = phone.evaluate(
+        "[document.querySelector('.playing .buttons'), document.querySelector('.surface')]"
+        ".map((part) => part.getBoundingClientRect())"
+    )
+    assert above["bottom"] <= below["top"]

@@ -26,7 +26,7 @@ def try_out(page, operation: str):
 
 def answer_of(block) -> str:
     block.locator("button.execute").click()
-    block.locator(".live-responses-table .response .response-col_status").wait_for(timeout=20_000)
+    block.locator(".live-responses-table .response .response-col_status").wait_for()
     return block.locator(".live-responses-table .response .response-col_status").inner_text()
 
 

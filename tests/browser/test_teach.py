@@ -36,25 +36,25 @@ def test_a_stranger_teaches_three_classes_by_dropping_a_folder_and_sees_a_heatma
         assert cells == metrics["confusion"]
 
         page.locator(".try input").set_input_files(of_class(photos, "cup")[0])
-        expect(page.locator("#result .probability")).to_contain_text("three-things", timeout=30_000)
+        expect(page.locator("#result .probability")).to_contain_text("three-things")
         assert page.locator("#network").input_value() == "three-things"
         expect(page.locator("#teach")).to_be_hidden()
         heatmaps = set()
         for chip in page.locator("#result .chip").all():
             chip.click()
-            expect(chip).to_have_attribute("aria-pressed", "true", timeout=30_000)
+            expect(chip).to_have_attribute("aria-pressed", "true")
             said = re.sub(r" [\d.]+ %$", "", chip.inner_text())
             expect(page.locator("#evidence")).to_contain_text(f"“{said}”")
             heatmaps.add(page.locator("#picture .heat").get_attribute("src"))
         assert len(heatmaps) == 3
-        expect(page.locator('#ribbon [data-stage="evidence"]')).to_be_visible(timeout=30_000)
-        expect(page.locator("table.guises")).to_be_visible(timeout=60_000)
+        expect(page.locator('#ribbon [data-stage="evidence"]')).to_be_visible()
+        expect(page.locator("table.guises")).to_be_visible()
 
         page.go_back()
         expect(page.locator("#taught-title")).to_be_visible()
         page.get_by_role("button", name="Delete three-things").click()
         page.get_by_role("button", name="Delete three-things for good?").click()
-        expect(page.locator("#network option[value=three-things]")).to_have_count(0, timeout=30_000)
+        expect(page.locator("#network option[value=three-things]")).to_have_count(0)
         expect(page.locator(".kept-here")).to_contain_text("No network was taught here yet.")
     assert "three-things" not in [one["network"] for one in httpx2.get(f"{teaching_url}/models").json()["networks"]]
 
@@ -108,7 +108,7 @@ def test_a_job_that_is_cancelled_leaves_no_network_and_all_photos(browser, teach
         fill(page, photos)
         page.get_by_label("Name of the network").fill("never")
         press_teach(page)
-        expect(page).to_have_url(re.compile(r"teach=\w"), timeout=30_000)
+        expect(page).to_have_url(re.compile(r"teach=\w"))
         page.get_by_role("button", name="Cancel").click()
         expect(page.locator(".failed")).to_contain_text("Cancelled", timeout=PATIENT)
         expect(page.locator(".shots li")).to_have_count(3 * EACH)
@@ -121,7 +121,7 @@ def test_a_name_that_is_taken_is_refused_in_the_services_words(browser, teaching
         fill(page, photos, ("one", "two"))
         page.get_by_label("Name of the network").fill("cat")
         press_teach(page)
-        expect(page.locator(".failed")).to_contain_text("cat", timeout=30_000)
+        expect(page.locator(".failed")).to_contain_text("cat")
         expect(page.locator(".failed")).to_contain_text("Your photos are still here.")
 
 
@@ -144,7 +144,7 @@ def test_a_failed_job_says_why_and_loses_nothing(browser, teaching_url, photos):
         fill(page, photos, ("cat face", "cup"))
         stand_in(page, job(), job(state="failed", error=why))
         press_teach(page)
-        expect(page.locator(".failed")).to_have_text(f"{why} Your photos are still here.", timeout=15_000)
+        expect(page.locator(".failed")).to_have_text(f"{why} Your photos are still here.")
         expect(page.locator(".failed")).to_have_attribute("role", "alert")
         expect(page.locator(".shots li")).to_have_count(2 * EACH)
 
@@ -159,9 +159,9 @@ def test_progress_is_a_progressbar_that_is_spoken_at_its_quarters(browser, teach
         stand_in(page, waiting, *steps, job(state="cancelled"))
         press_teach(page)
         bar = page.get_by_role("progressbar")
-        expect(bar).to_have_attribute("aria-valuenow", "60", timeout=15_000)
+        expect(bar).to_have_attribute("aria-valuenow", "60")
         expect(bar).to_have_attribute("aria-valuetext", "Learning: 60 %")
-        expect(page.locator(".failed")).to_contain_text("Cancelled", timeout=15_000)
+        expect(page.locator(".failed")).to_contain_text("Cancelled")
         said = [sentence for sentence in page.evaluate("said") if sentence.startswith("Learning")]
         assert said == ["Learning: 0 %", "Learning: 25 %", "Learning: 50 %"]
 

@@ -55,20 +55,20 @@ def rect(page, figure) -> dict[str, float]:
 
 def settled(page):
     """Wait until all requests about the photo are answered."""
-    expect(page.locator("table.guises")).to_be_visible(timeout=30_000)
+    expect(page.locator("table.guises")).to_be_visible()
     expect(page.locator("#sum tr[data-part=computed]")).to_be_visible()
 
 
 def stands_at(page, epoch: int) -> None:
     """The timeline shows that epoch, and all answers about it are there."""
-    expect(page.locator("#learned .timeline")).to_have_attribute("data-epoch", str(epoch), timeout=30_000)
+    expect(page.locator("#learned .timeline")).to_have_attribute("data-epoch", str(epoch))
     expect(page.locator("#learned [type=range]")).to_have_value(str(epoch))
 
 
 def take_step(page) -> None:
     """Take one step of learning on the photo."""
     page.get_by_role("button", name=re.compile("Take one step")).click()
-    expect(page.locator("#learned .arithmetic")).to_be_visible(timeout=30_000)
+    expect(page.locator("#learned .arithmetic")).to_be_visible()
 
 
 def percent(probability: float) -> str:

@@ -4,13 +4,15 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import httpx2
 import pytest
 
 from app.settings import Settings
-from tests.conftest import COMMAND, accepts, serving
+from tests.conftest import COMMAND, ROOT, accepts, serving
 from tests.conftest import command as run
 
 
@@ -26,6 +28,28 @@ def test_it_serves_a_photo_and_exits_with_0_on_sigterm(model_dir, cat_photo):
         assert answer.json()["label"] in ("cat", "not_cat")
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+def test_fastapis_models_are_built_late_ours_at_once_and_the_document_is_the_same():
+    code = """
+import hashlib, json, sys
+if "late" in sys.argv:
+    from app.commands import serve
+    serve._import_fastapi()
+from fastapi.openapi.models import OpenAPI
+from app.main import create_app
+from app.schemas.prediction import Prediction
+print(OpenAPI.__pydantic_complete__, Prediction.__pydantic_complete__)
+print(hashlib.sha256(json.dumps(create_app().openapi()).encode()).hexdigest())
+"""
+    late, plain = (
+        subprocess.run(
+            [sys.executable, "-c", code, when], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for when in ("late", "plain")
+    )
+    assert (late[:2], plain[:2]) == (["False", "True"], ["True", "True"])
+    assert late[2] == plain[2]
 
 
 def test_a_request_that_is_being_worked_on_is_finished_after_sigterm(model_dir, cat_photo):
