@@ -35,7 +35,7 @@ def with_classes(model: Model, weights: Mapping[str, np.ndarray], shape: tuple[i
     outputs are the probabilities and LAST.
 
     Args:
-        model: the ONNX model of the network `cat`, of any version, or of its twin.
+        model: the ONNX model of the network `cat`, of any version, of one that was taught, or of a twin of theirs.
         weights: float32, `evidence/kernel` (classes, channels, 1, 1), `evidence/bias` (classes,), `scores/kernel`
             (classes, classes) and `scores/bias` (classes,).
         shape: of `evidence`, (classes, height, width).
@@ -43,6 +43,7 @@ def with_classes(model: Model, weights: Mapping[str, np.ndarray], shape: tuple[i
     nodes = _nodes(model)
     last = _last(nodes)
     kept = {*before(last, nodes), "evidence", *_BEHIND}
+    replaced = {"pooled"} if "pooled/sum" in nodes else set()  # a network that was taught has the mean already
     given = {text(value, onnx_file.VALUE_NAME) for number, value in graph_of(model) if number == OUTPUT}
     outputs = {"evidence": shape} | dict.fromkeys(_BEHIND, shape[:1])
 
@@ -60,7 +61,7 @@ def with_classes(model: Model, weights: Mapping[str, np.ndarray], shape: tuple[i
                 elif name == "pooled/sum":  # of exponentials, whose logarithm follows; here the mean takes the place of both
                     read.update(texts(value, NODE_INPUT))
                     yield NODE, renamed(value, "pooled", "ReduceMean")
-                elif name in kept - {"pooled"}:
+                elif name in kept - replaced:
                     read.update(texts(value, NODE_INPUT))
                     yield NODE, value
             elif number == INITIALIZER:
