@@ -20,6 +20,10 @@ three."""
 
 UNDECIDED_VERDICTS = ("unsure", "unfamiliar")
 LEAST_MARGIN = 0.3
+_TINY = 1e-6  # where all photos are the same to the network
+LEAST_NEAR = 0.03
+"""Of photos that are blurred, distances deviate by more than of those that are compared."""
+
 FEW = 20
 """Among fewer undecided photos, all of them are looked at."""
 
@@ -57,6 +61,14 @@ def margin(network: np.ndarray, twin: np.ndarray) -> float:
     if undecided.sum() < FEW:
         undecided[:] = True
     return round(max(LEAST_MARGIN, DEVIATIONS * float((own - true)[undecided].std())), 2)
+
+
+def near(distances: np.ndarray, limit: float) -> float:
+    """How near, as a share of the limit, a distance from what was taught may come to it before the network is asked; from
+    those that both found of the same photos, (n, 2). Three decimals.
+    """
+    deviation = float((distances[:, 1] - distances[:, 0]).std()) / max(limit, _TINY)
+    return round(max(LEAST_NEAR, DEVIATIONS * deviation), 3)
 
 
 def between(

@@ -1,13 +1,13 @@
 """What integers saw in the photos that were taught comes in; whether the network that was taught gets a twin goes out.
 
 The convolutions of what was taught are those of `cat`, bit for bit. So its twin has the integers of the twin of `cat`, and
-the new judges in float behind them: there is nothing to calibrate but the margin, see app.teach.agreement. That, and whether
-both agree, is found by cross-validation: of each photo, what the network saw and what its twin saw go to judges that have
-seen neither.
+the new judges in float behind them: there is nothing to calibrate but how close a verdict may be, see app.teach.agreement.
+That, and whether both agree, is found by cross-validation: of each photo, what the network saw and what its twin saw go to
+judges that have seen neither.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,20 +73,23 @@ def compare(taught: "Taught", start: Contract) -> Twin:
         return Twin(None, {}, "it was not kept what integers see in its photos")
     network, twin = (softmax(scores / taught.temperature) for scores in known.scores)
     labels = np.array([taught.photos[row].label for row in known.rows])
-    margin = agreement.margin(network, twin)
+    limits = Int8(
+        agreement.margin(network, twin),
+        start.int8.times_as_fast,
+        agreement.near(known.distances.T, taught.familiarity.limit),
+    )
     trial = replace(
         start,
         classes=taught.classes,
         unsure=(taught.band.low, taught.band.high),
         familiarity=taught.familiarity,
-        int8=Int8(margin),
+        int8=limits,
     )
     agreed = agreement.between(trial, network, twin, labels, known.distances.T)
     sets = agreement.plain({SET: agreed})
-    fast = start.int8.times_as_fast
-    if why := agreement.objection({SET: agreed}) or _too_slow(agreed, fast or USUAL):
+    if why := agreement.objection({SET: agreed}) or _too_slow(agreed, limits.times_as_fast or USUAL):
         return Twin(None, sets, why)
-    return Twin({"margin": margin, "times_as_fast": fast, "sets": sets}, sets)
+    return Twin({**asdict(limits), "sets": sets}, sets)
 
 
 def said(plain: Mapping[str, Any]) -> str:

@@ -78,14 +78,18 @@ def export(folder: Path, data: Path, sets: Mapping[str, Path]) -> dict[str, Any]
         made = IntegerTwin(trial)
         answers = {name: _answers(network, made, files, name) for name, files in compared.items()}
         margin = agreement.margin(*(np.concatenate([answer[one] for answer in answers.values()]) for one in range(2)))
-        trial = with_fields(trial, int8=Int8(margin))
+        limits: dict[str, Any] = {"margin": margin}
+        if known.familiarity:
+            distances = np.concatenate([far for *_, far in answers.values() if far is not None])
+            limits["near"] = agreement.near(distances, known.familiarity.limit)
+        trial = with_fields(trial, int8=Int8(**limits))
         agreed = {name: agreement.between(trial, *answer) for name, answer in answers.items()}
         if why := agreement.objection(agreed):
             raise TrainingError(f"{why}; nothing was written")
         plain: dict[str, Any] = json.loads((folder / "contract.json").read_text())
         plain["files"][INT8_FILE] = digest
         plain["int8"] = {
-            "margin": margin,
+            **limits,
             "times_as_fast": _times_as_fast(network, made) if integers.has_vnni() else None,
             "calibrated_on": len(chosen),
             "sets": agreement.plain(agreed),

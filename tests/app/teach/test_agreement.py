@@ -59,6 +59,23 @@ def test_of_what_was_taught_unfamiliar_is_a_verdict_too(contract):
     far = np.array([[0.1, 0.1], [0.19, 0.21], [0.15, 0.3]])  # both familiar; near the limit; the twin alone thinks it is not
     found = agreement.between(taught, sure, sure, labels, far)
     assert (found.handed_over, found.changed, found.changed_alone, found.opposite_alone) == (1, 1, 2, 0)
+    nearer = replace(taught, int8=Int8(margin=0.5, near=0.04))
+    assert agreement.between(nearer, sure, sure, labels, far).handed_over == 0
+
+
+def test_what_is_clearly_unfamiliar_is_settled_however_close_the_classes_are(contract):
+    known = Familiarity("dense", 0.2, *[np.zeros(1, np.float32)] * 2, *[np.zeros((2, 1), np.float32)] * 2)
+    taught = replace(contract, familiarity=known)
+    assert [taught.settled(taught.by_class([0.5, 0.5]), distance) for distance in (0.1, 0.21, 0.3)] == [False, False, True]
+
+
+def test_a_distance_is_near_within_six_deviations():
+    random = np.random.default_rng(0)
+    distances = random.uniform(0.1, 0.5, 2000)
+    both = np.stack([distances, distances + random.normal(0, 0.004, 2000)], axis=1)
+    assert agreement.near(both, 0.4) == pytest.approx(0.06, abs=0.003)
+    assert agreement.near(both[:, :1].repeat(2, axis=1), 0.4) == agreement.LEAST_NEAR
+    assert agreement.near(np.zeros((20, 2)), 0.0) == agreement.LEAST_NEAR
 
 
 def test_a_margin_is_six_deviations_of_undecided_photos():

@@ -38,6 +38,7 @@ def test_where_both_agree_the_contract_says_how_far(cat):
     made = twin(off(photos(), by=0.0), cat)
     assert made.contract["times_as_fast"] == cat.int8.times_as_fast
     assert 0.3 <= made.contract["margin"] < 1
+    assert 0.03 <= made.contract["near"] < 0.1
     assert made.contract["sets"] == made.sets
     assert (made.sets[SET]["photos"], made.sets[SET]["right"], made.sets[SET]["changed"]) == (60, 60, 0)
     assert said(made.plain()).startswith("Its twin in integers changes 0 verdicts of 60, and leaves ")
