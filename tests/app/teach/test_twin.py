@@ -54,7 +54,7 @@ def test_a_twin_that_says_something_else_is_refused(cat):
 def test_a_twin_that_would_leave_most_photos_to_the_network_is_not_worth_it(cat):
     made = twin(off(photos(apart=2.0), by=0.0), cat)
     assert made.contract is None
-    assert "would be left to the network, so integers would save no time" in made.why
+    assert "would be left to the network, so integers would save too little time" in made.why
     assert made.sets[SET]["handed_over"] > 20
 
 
