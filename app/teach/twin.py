@@ -107,4 +107,5 @@ def _too_slow(agreed: agreement.Agreement, times_as_fast: float) -> str:
     """Why a twin is not WORTH it that leaves so many photos to the network, each answered twice then; empty if it is."""
     if 1 / times_as_fast + agreed.handed_over / agreed.photos <= 1 / WORTH:
         return ""
-    return f"of {agreed.photos} photos, {agreed.handed_over} would be left to the network, so integers would save too little time"
+    left = f"of {agreed.photos} photos, {agreed.handed_over} would be left to the network"
+    return f"{left}, so integers would save too little time"
