@@ -5,6 +5,7 @@
 The tasks of benchmarks.teach, 5 and 20 photos a class, drawn anew for each of --draws. Each is taught twice in turns, with
 and without the twin. Then other photos of the classes and photos of no class are answered in float, by the twin alone and as
 `auto` does, which leaves close verdicts to the network; in turns, from the bytes of a photo to the answer, on one thread.
+Times are the processor's, which other work on the machine changes less than the clock's.
 A run that is in --out already is not repeated, so an interrupted benchmark goes on.
 """
 
@@ -50,7 +51,7 @@ def main() -> None:
     start = OnnxNetwork(contract.load(Path("model/cat")))
     for draw in range(arguments.draws):
         for task, classes in TASKS.items():
-            for count in COUNTS:
+            for count in reversed(COUNTS):
                 if (task, count, draw) not in done:
                     learn, held_out = drawn(kinds, classes, f"{draw} {task}", count)
                     run = {"task": task, "photos": count, "draw": draw}
@@ -66,9 +67,9 @@ def measure(classes: list[str], learn: Labelled, held_out: Labelled, start: Onnx
     with tempfile.TemporaryDirectory() as temporary:
         seconds = {}
         for name, eyes in (("float", None), ("both", twin.eyes(start.contract))):
-            began = time.perf_counter()
+            began = time.process_time()
             made = taught(classes, learn, start, eyes, Path(temporary) / name)
-            seconds[name] = time.perf_counter() - began
+            seconds[name] = time.process_time() - began
         if made.contract is None:
             return {"refused": made.why, "sets": made.sets, "seconds": seconds}
         network = OnnxNetwork(contract.load(Path(temporary) / "both"), "auto")
@@ -79,9 +80,9 @@ def measure(classes: list[str], learn: Labelled, held_out: Labelled, start: Onnx
     for path, label in held_out:
         photo, answers = path.read_bytes(), {}
         for precision in PRECISIONS:
-            began = time.perf_counter()
+            began = time.process_time()
             answers[precision] = predict(photo, network, PredictOptions("none", precision=precision))
-            spent[precision] += time.perf_counter() - began
+            spent[precision] += time.process_time() - began
             probabilities = list(answers[precision].probabilities.values())
             right[precision] += int(np.argmax(probabilities)) == label
         own, alone, auto = (answers[name].verdict for name in PRECISIONS)
@@ -117,6 +118,8 @@ def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for task in TASKS:
         for count in COUNTS:
             chosen = [run for run in runs if (run["task"], run["photos"]) == (task, count)]
+            if not chosen:
+                continue
             written = [run for run in chosen if "refused" not in run]
             row: dict[str, Any] = {"task": task, "photos": count, "draws": len(chosen), "written": len(written)}
             for name in ("answered", "own", "changed", "left", "changed_alone", "opposite_alone"):
@@ -125,7 +128,7 @@ def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             spent = {name: sum(run["spent"][name] for run in written) for name in PRECISIONS}
             row["times_as_fast"] = {name: round(spent["float32"] / spent[name], 2) for name in PRECISIONS if written}
             seconds = {name: sum(run["seconds"][name] for run in chosen) for name in ("float", "both")}
-            row["teaching"] = round(seconds["both"] / seconds["float"], 2) if chosen else None
+            row["teaching"] = round(seconds["both"] / seconds["float"], 2)
             rows.append(row)
     return rows
 
