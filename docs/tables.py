@@ -83,7 +83,7 @@ def held_out() -> str:
 def twin() -> str:
     """How the twin of `cat` in integers answers beside the network."""
     known = json.loads((ROOT / "model" / "cat" / "contract.json").read_text())["int8"]
-    table: str = import_module("training.integers.compare").table(known)
+    table: str = import_module("app.teach.agreement").table(known)
     return table
 
 

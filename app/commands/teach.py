@@ -5,8 +5,10 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,7 +19,7 @@ from app.commands.parser import program_name
 from app.errors import RequestError
 from app.inference.networks.load import load_all
 from app.settings import Settings
-from app.teach import folder, teach
+from app.teach import folder, teach, twin
 from app.teach.photos import File, Seen, Skipped, check, look
 from app.teach.teach import Taught
 
@@ -44,14 +46,15 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         total = sum(map(len, classes.values()))
         looked_at: list[Seen | Skipped] = []
         with tqdm(total=total, unit="photo", dynamic_ncols=True, disable=arguments.quiet or not sys.stderr.isatty()) as bar:
-            for photo in look(classes, network, settings.max_pixels, arguments.threads or settings.threads or cores()):
+            threads = arguments.threads or settings.threads or cores()
+            for photo in look(classes, network, settings.max_pixels, threads, twin.eyes(network.contract)):
                 looked_at.append(photo)
                 bar.update()
         taught = teach.teach(tuple(classes), looked_at)
     except RequestError as error:
         raise ValueError(str(error)) from error
-    folder.write(taught, network.contract, out)
-    _report(taught, out, settings.model_dir, time.monotonic() - began)
+    made = folder.write(taught, network.contract, out)
+    _report(taught, made.plain(), out, settings.model_dir, time.monotonic() - began)
     photos.say_passed_over(passed_over)
     return 0
 
@@ -68,8 +71,8 @@ def _classes(root: Path, max_bytes: int, passed_over: Counter[str]) -> dict[str,
     return found
 
 
-def _report(taught: Taught, out: Path, model_dir: Path, seconds: float) -> None:
-    """What the network can do, what it gets wrong, and where it is."""
+def _report(taught: Taught, made: Mapping[str, Any], out: Path, model_dir: Path, seconds: float) -> None:
+    """What the network can do, what it gets wrong, what became of its twin in integers, and where it is."""
     rows: list[tuple[str, ...]] = [("class", "photos", "right", "95 % interval")]
     for name, figure in taught.recall.items():
         rows.append((name, str(figure.count), f"{figure.value:.1%}", f"{figure.low:.1%} to {figure.high:.1%}"))
@@ -80,6 +83,7 @@ def _report(taught: Taught, out: Path, model_dir: Path, seconds: float) -> None:
         print(f"{taught.alike} photos look like another one; such photos were kept together.\n")
     own = taught.unfamiliar
     print(f"Of these photos, {own.value:.1%} would be unfamiliar ({own.low:.1%} to {own.high:.1%}).\n")
+    print(f"{twin.said(made)}\n")
     for mistake in taught.mistakes[:SHOWN]:
         print(f"wrong: {mistake.name} shows {mistake.shows}, the answer was {mistake.said} ({mistake.probability:.2f})")
     if len(taught.mistakes) > SHOWN:

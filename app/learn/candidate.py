@@ -64,7 +64,7 @@ def write(made: Candidate, folder: Path, counts: Mapping[str, int]) -> None:
     known, twin = contract.pop("int8", None), made.network.twin_model()
     if known and twin:  # what was learned is in its part that is in float
         files[INT8_FILE] = twin
-        contract["int8"] = {name: known[name] for name in ("margin", "times_as_fast")}
+        contract["int8"] = known
     version.write(folder, contract, files, {"metrics": metrics, "history": history})
 
 

@@ -10,7 +10,7 @@ from app.errors import RequestError
 from app.inference.networks.engines.network import Network
 from app.learn.attention import attended
 from app.teach.alike import alike
-from app.teach.photos import Skipped, in_order, views
+from app.teach.photos import Eyes, Skipped, compared, in_order, views
 
 FEWEST = 10
 """Corrections that are needed to learn from them."""
@@ -29,7 +29,7 @@ class Look:
     """A corrected photo as the network sees it, and its mirror image.
 
     `label` is the right class's index, `looks` its fingerprint, (256,) bool; `seen` are (2, channels) float32, what it
-    attends to, and `scores` (2, classes) float32.
+    attends to, and `scores` (2, classes) float32. `integers` is as in app.teach.photos.Seen.
     """
 
     sha256: str
@@ -37,31 +37,43 @@ class Look:
     looks: np.ndarray
     seen: np.ndarray
     scores: np.ndarray
+    integers: np.ndarray | None = None
 
 
 def look(
-    corrections: Sequence[Correction], photo: Callable[[str], bytes], network: Network, max_pixels: int, threads: int
+    corrections: Sequence[Correction],
+    photo: Callable[[str], bytes],
+    network: Network,
+    max_pixels: int,
+    threads: int,
+    integers: Eyes | None = None,
 ) -> Iterator[Look | Skipped]:
-    """Each correction in turn; one that cannot be used is skipped. `photo` has the bytes of the photo of a SHA-256."""
-    classes = network.contract.classes
+    """Each correction in turn; one that cannot be used is skipped. `photo` has the bytes of the photo of a SHA-256, and
+    `integers` are those of the network's twin, which looks at some of the photos.
+    """
+    classes, together = network.contract.classes, len(corrections)
 
     def one(correction: Correction) -> Look | Skipped:
         name = f"{correction.sha256[:12]} ({correction.label})"
         if correction.label not in classes:
             return Skipped(name, f"{correction.label} is no class of {network.contract.network}.")
+        twin = integers if compared(correction.sha256, together) else None
         try:
-            return see(photo(correction.sha256), correction.sha256, classes.index(correction.label), network, max_pixels)
+            data = photo(correction.sha256)
+            return see(data, correction.sha256, classes.index(correction.label), network, max_pixels, twin)
         except RequestError as error:
             return Skipped(name, str(error))
 
     return in_order(one, corrections, threads)
 
 
-def see(data: bytes, sha256: str, label: int, network: Network, max_pixels: int) -> Look:
-    """A photo's bytes, and its mirror image, as the network sees them. Raises what `decode` raises."""
+def see(data: bytes, sha256: str, label: int, network: Network, max_pixels: int, integers: Eyes | None = None) -> Look:
+    """A photo's bytes, and its mirror image, as the network sees them, and the photo as `integers` do. Raises what `decode`
+    raises.
+    """
     looks, both = views(data, network, max_pixels)
     seen, scores = zip(*(attended(network, view) for view in both), strict=True)
-    return Look(sha256, label, looks, np.stack(seen), np.stack(scores))
+    return Look(sha256, label, looks, np.stack(seen), np.stack(scores), integers(both[0]) if integers else None)
 
 
 def usable(looked_at: Iterable[Look | Skipped]) -> tuple[list[Look], list[Skipped]]:

@@ -14,6 +14,7 @@ from app.learn.corrected import FEWEST, MOST, Look, look, split, usable
 from app.learn.promotion import refusals
 from app.learn.rollback import set_aside
 from app.teach.photos import Skipped
+from app.teach.twin import eyes
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ def learn(
     taught = reteaching.was_taught(served.contract)
     with alone(networks):
         base, known = (served, None) if taught else remembering.base_of(versions, served)
+        integers = eyes(served.contract) if taught else None
         looked_at: list[Look | Skipped] = []
-        for one in look(corrections[:MOST], photo, base, limits.max_pixels, limits.threads):
+        for one in look(corrections[:MOST], photo, base, limits.max_pixels, limits.threads, integers):
             looked_at.append(one)
             done(len(looked_at))
         photos, skipped = usable(looked_at)

@@ -86,7 +86,11 @@ def candidate(
     plain, dropped = raw(base.contract), ("parity", "epochs", "shipped_epoch", "files")
     if "int8" in plain:  # a larger kernel makes more of the errors that its integers make before it
         larger = float(np.linalg.norm(network.kernel("likeness")) / np.linalg.norm(base.kernel("likeness")))
-        plain["int8"]["margin"] = round(plain["int8"]["margin"] * max(1.0, larger), 2)
+        own = plain["int8"]
+        plain["int8"] = {
+            "margin": round(own["margin"] * max(1.0, larger), 2),
+            "times_as_fast": own["times_as_fast"],
+        }
     begun = {
         "network": base.contract.network,
         "version": base.contract.version,

@@ -1,6 +1,7 @@
 """A network that was taught, and corrections of it, come in; a candidate for its next version goes out.
 
-Its judges are fitted anew, to what was seen in the photos that were taught and in the corrected ones, as when it was taught.
+Its judges are fitted anew, to what was seen in the photos that were taught and in the corrected ones, as when it was taught;
+and so its twin in integers is compared anew.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from app.learn.promotion import compare
 from app.teach.folder import PHOTOS, history, metrics, seen_in, verdicts, weights
 from app.teach.photos import Seen
 from app.teach.teach import teach
+from app.teach.twin import compare as compare_twin
 
 TAUGHT = "taught before"
 """The set of the photos that were taught; each was answered by judges that had not seen it, in cross-validation."""
@@ -43,7 +45,9 @@ def candidate(
     Raises NetworkError for a network whose photos cannot be read.
     """
     before, unseen = taught_before(served.contract)
-    corrected = {one.sha256: Seen(one.sha256[:12], one.label, one.sha256, one.looks, one.seen) for one in learn}
+    corrected = {
+        one.sha256: Seen(one.sha256[:12], one.label, one.sha256, one.looks, one.seen, one.integers) for one in learn
+    }
     kept = [photo for photo in before if photo.sha256 not in corrected and photo.sha256 not in without]
     taught = teach(served.contract.classes, [*kept, *corrected.values()])
     network = served.with_weights(_filters_last(weights(taught)))
@@ -51,14 +55,14 @@ def candidate(
     labels = np.array([photo.label for photo in kept])
     old = unseen[[row for row, photo in enumerate(before) if photo.sha256 not in corrected and photo.sha256 not in without]]
     new = taught.unseen[[rows[photo.sha256] for photo in kept]]
-    plain = raw(served.contract)
+    plain, twin = raw(served.contract), compare_twin(taught, served.contract)
     return Candidate(
         network=network,
         held_out=(compare(TAUGHT, old, new, labels),),
         corrections=compared(served, network, held_out, max_pixels),
-        contract={name: value for name, value in plain.items() if name not in ("files", "int8")} | verdicts(taught),
+        contract={name: value for name, value in plain.items() if name not in ("files", "int8")} | verdicts(taught, twin),
         files={PHOTOS: seen_in(taught)},
-        metrics={"network": served.contract.network} | metrics(taught),
+        metrics={"network": served.contract.network} | metrics(taught, twin),
         history=history(taught, plain["started_from"]),
     )
 
@@ -72,13 +76,16 @@ def taught_before(contract: Contract) -> tuple[list[Seen], np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             plain = {name: file[name] for name in file.files}
-        columns = (plain["labels"].tolist(), plain["sha256"].tolist(), plain["looks"], plain["means"])
+        integers: list[np.ndarray | None] = [None] * len(plain["labels"])
+        for row, means in zip(plain.get("rows", ()), plain.get("integers", ()), strict=True):
+            integers[row] = means.astype(np.float32)
+        columns = (plain["labels"].tolist(), plain["sha256"].astype(str).tolist(), plain["looks"], plain["means"], integers)
         seen = [
-            Seen(digest.decode()[:12], label, digest.decode(), np.unpackbits(looks).astype(bool), means.astype(np.float32))
-            for label, digest, looks, means in zip(*columns, strict=True)
+            Seen(name[:12], label, name, np.unpackbits(looks).astype(bool), means.astype(np.float32), twin)
+            for label, name, looks, means, twin in zip(*columns, strict=True)
         ]
         return seen, plain["scores"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError) as error:
         raise NetworkError(f"{path} does not hold what was taught: {type(error).__name__} {error}") from error
 
 

@@ -24,11 +24,19 @@ def fit(means: np.ndarray, labels: np.ndarray, folds: Sequence[np.ndarray], clas
         folds: indices of photos, a fold each; every photo is in one.
         classes: how many there are.
     """
+    distances = unseen(means, labels, folds, classes, means[:, 0])
+    return replace(known(means, labels, classes), limit=limit(distances)), distances
+
+
+def unseen(
+    means: np.ndarray, labels: np.ndarray, folds: Sequence[np.ndarray], classes: int, looks: np.ndarray
+) -> np.ndarray:
+    """The distance of what was seen in each photo, `looks` (n, channels), from the photos outside its fold, (n,)."""
     distances = np.zeros(len(labels))
     for held_out in folds:
         rest = np.setdiff1d(np.arange(len(labels)), held_out)
-        distances[held_out] = known(means[rest], labels[rest], classes).distances(means[held_out, 0])
-    return replace(known(means, labels, classes), limit=limit(distances)), distances
+        distances[held_out] = known(means[rest], labels[rest], classes).distances(looks[held_out])
+    return distances
 
 
 def limit(distances: np.ndarray) -> float:

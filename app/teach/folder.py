@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.errors import NetworkError
-from app.inference.networks.contract import AXES, Contract, Stage, plain
+from app.inference.networks.contract import AXES, INT8_FILE, Contract, Stage, plain
 from app.inference.networks.onnx.other_classes import LAST, before, with_classes
+from app.teach import twin as twins
+from app.teach.twin import Twin
 
 if TYPE_CHECKING:  # the service, which only names the folder's version, need not load what teaches
     from app.teach.teach import Taught
@@ -35,17 +37,22 @@ def check_start(contract: Contract) -> None:
         raise NetworkError(f"teaching starts from the network cat; {contract.network} has no stages {LAST} and evidence")
 
 
-def write(taught: "Taught", start: Contract, folder: Path, within: Path | None = None) -> None:
-    """Write the network that begins as `start` does: model.onnx, photos.npz, contract.json, metrics.json and history.json.
+def write(taught: "Taught", start: Contract, folder: Path, within: Path | None = None) -> Twin:
+    """Write the network that begins as `start` does: model.onnx, int8.onnx if it may have that twin, photos.npz,
+    contract.json, metrics.json and history.json.
 
     The folder appears whole or not at all; until then its files are `within` another folder of the same file system, or
-    beside it. Raises NetworkError if there is something already, or if it cannot be written.
+    beside it. Returns what became of the twin. Raises NetworkError if there is something already, or if it cannot be
+    written.
     """
     check_free(folder)
     stages, inner = _before(start)
-    model = with_classes(start.verified("model.onnx").read_bytes(), weights(taught), _shape(taught, stages[-1]))
-    classes, channels = len(taught.classes), stages[-1].shape[-1]
-    new = _judging(classes, channels, _shape(taught, stages[-1]))
+    shape, twin = _shape(taught, stages[-1]), twins.compare(taught, start)
+    model = with_classes(start.verified("model.onnx").read_bytes(), weights(taught), shape)
+    files = {"model.onnx": model, PHOTOS: seen_in(taught)}
+    if twin.contract:
+        files[INT8_FILE] = with_classes(start.verified(INT8_FILE).read_bytes(), weights(taught), shape)
+    new = _judging(len(taught.classes), stages[-1].shape[-1], shape)
     begun = {"network": start.network, "version": start.version, "sha256": start.files["model.onnx"]}
     contract = {
         "network": folder.name,
@@ -54,7 +61,7 @@ def write(taught: "Taught", start: Contract, folder: Path, within: Path | None =
         "classes": taught.classes,
         "input": {"name": "image", "shape": start.input_shape, "range": [0, 255], "resize": "stretch"},
         "axes": AXES,
-        **verdicts(taught),
+        **verdicts(taught, twin),
         "parameters": sum(stage.parameters for stage in (*stages, *inner, *new)),
         "started_from": begun,
         "stages": [plain(stage) for stage in (*stages, *new)],
@@ -62,10 +69,11 @@ def write(taught: "Taught", start: Contract, folder: Path, within: Path | None =
     }
     records = {
         "metrics": {"network": folder.name, "version": VERSION, "sha256": hashlib.sha256(model).hexdigest()}
-        | metrics(taught),
+        | metrics(taught, twin),
         "history": {"version": VERSION} | history(taught, begun),
     }
-    put(folder, contract, {"model.onnx": model, PHOTOS: seen_in(taught)}, records, within or folder.parent, ".teaching-")
+    put(folder, contract, files, records, within or folder.parent, ".teaching-")
+    return twin
 
 
 def put(
@@ -129,7 +137,8 @@ def seen_in(taught: "Taught") -> bytes:
     """The file PHOTOS, in the order of the photos' digests; the same photos give the same bytes.
 
     `means` (n, 2, channels) float16, of the photo and its mirror image; `labels` (n,) int64; `sha256` (n,) of 64 bytes;
-    `looks` (n, 32) uint8, the bits of the fingerprints; `scores` (n, classes) float32, those of cross-validation.
+    `looks` (n, 32) uint8, the bits of the fingerprints; `scores` (n, classes) float32, those of cross-validation. Of photos
+    that integers saw, too, `integers` (m, channels) float16, and `rows` (m,) int64, which of all photos they are.
     """
     arrays = {
         "means": taught.means,
@@ -138,6 +147,8 @@ def seen_in(taught: "Taught") -> bytes:
         "looks": np.packbits(np.stack([photo.looks for photo in taught.photos]), axis=1),
         "scores": taught.unseen,
     }
+    if taught.compared:
+        arrays |= {"integers": taught.compared.means, "rows": taught.compared.rows}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, values in arrays.items():
@@ -178,12 +189,13 @@ def _judging(classes: int, channels: int, shape: tuple[int, int, int]) -> list[S
     ]
 
 
-def verdicts(taught: "Taught") -> dict[str, Any]:
-    """What the contract says of verdicts."""
-    return {"unsure": {"low": taught.band.low, "high": taught.band.high}, "unfamiliar": taught.familiarity.plain()}
+def verdicts(taught: "Taught", twin: Twin) -> dict[str, Any]:
+    """What the contract says of verdicts, and of the twin, if there is one."""
+    known = {"unsure": {"low": taught.band.low, "high": taught.band.high}, "unfamiliar": taught.familiarity.plain()}
+    return known | ({"int8": twin.contract} if twin.contract else {})
 
 
-def metrics(taught: "Taught") -> dict[str, Any]:
+def metrics(taught: "Taught", twin: Twin) -> dict[str, Any]:
     """What metrics.json says, without the network's name, version and digest."""
     return {
         "sets": {},
@@ -197,6 +209,7 @@ def metrics(taught: "Taught") -> dict[str, Any]:
             "decided_accuracy": taught.band.decided_accuracy,
             "unsure": taught.band.unsure,
             "unfamiliar": {"own": asdict(taught.unfamiliar), "limit": round(taught.familiarity.limit, 4)},
+            "int8": twin.plain(),
             "mistakes": [asdict(mistake) for mistake in taught.mistakes],
             "warnings": taught.warnings,
         },

@@ -84,15 +84,28 @@ def spread(means: np.ndarray) -> np.ndarray:
 
 def best_penalty(means: np.ndarray, labels: np.ndarray, folds: Sequence[np.ndarray], classes: int) -> float:
     """The penalty with the lowest log loss on photos that the judges have not seen."""
-    return min(PENALTIES, key=lambda penalty: log_loss(unseen(means, labels, folds, classes, penalty), labels))
+
+    def loss(penalty: float) -> float:
+        return log_loss(unseen(without(means, labels, folds, classes, penalty), folds, means[:, 0]), labels)
+
+    return min(PENALTIES, key=loss)
 
 
-def unseen(means: np.ndarray, labels: np.ndarray, folds: Sequence[np.ndarray], classes: int, penalty: float) -> np.ndarray:
-    """The scores (n, classes) of the first view of each photo by judges that were fitted without its fold."""
-    scores = np.zeros((len(labels), classes))
-    for held_out in folds:
-        rest = np.setdiff1d(np.arange(len(labels)), held_out)
-        scores[held_out] = fit(means[rest], labels[rest], classes, penalty).scores(means[held_out, 0])
+def without(
+    means: np.ndarray, labels: np.ndarray, folds: Sequence[np.ndarray], classes: int, penalty: float
+) -> list[Judges]:
+    """For each fold the judges that were fitted without it."""
+    rests = [np.setdiff1d(np.arange(len(labels)), held_out) for held_out in folds]
+    return [fit(means[rest], labels[rest], classes, penalty) for rest in rests]
+
+
+def unseen(fitted: Sequence[Judges], folds: Sequence[np.ndarray], looks: np.ndarray) -> np.ndarray:
+    """The scores (n, classes) of what was seen in photos, `looks` (n, channels), by the judges that were fitted without the
+    photo's fold.
+    """
+    scores = np.zeros((len(looks), fitted[0].kernel.shape[1]))
+    for held_out, judges in zip(folds, fitted, strict=True):
+        scores[held_out] = judges.scores(looks[held_out])
     return scores
 
 

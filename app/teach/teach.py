@@ -1,7 +1,7 @@
 """Photos of some classes, as a network sees them, come in; the judges of these classes, and how good they are, go out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -31,6 +31,21 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """Photos that integers saw, too, and what judges said of them that had not seen them, from what was seen in float and in
+    integers.
+
+    `rows` (m,) are theirs among all photos; `means` (m, channels) float16 what integers saw; `scores` (2, m, classes) are
+    before the temperature; `distances` (2, m) are those from the photos outside their fold.
+    """
+
+    rows: np.ndarray
+    means: np.ndarray
+    scores: np.ndarray
+    distances: np.ndarray
+
+
+@dataclass(frozen=True)
 class Taught:
     """Judges of classes, with what is known about them.
 
@@ -38,7 +53,8 @@ class Taught:
     that look like it. `accuracy` is of all photos, `recall` of each class; `confusion` has a row for each class that photos
     show and a column for each that was said; `unseen` are the scores, (photos, classes) float32, before the temperature.
     `unfamiliar` is the share of the photos that were unlike all the others. `means` are the photos', as they were fitted:
-    (photos, 2, channels) float16. `warnings` are sentences for the person who taught.
+    (photos, 2, channels) float16. `compared` are the photos that integers saw, too, None if they saw none. `warnings` are
+    sentences for the person who taught.
     """
 
     classes: tuple[str, ...]
@@ -51,6 +67,7 @@ class Taught:
     photos: tuple[Seen, ...]
     means: np.ndarray
     unseen: np.ndarray
+    compared: Compared | None
     skipped: tuple[Skipped, ...]
     folds: int
     alike: int
@@ -80,7 +97,8 @@ def teach(classes: Sequence[str], looked_at: Sequence[Seen | Skipped]) -> Taught
     if len(folds) < 2:
         raise InvalidRequest("The photos of a class all look alike; at least two different ones are needed.")
     penalty = judges.best_penalty(means, labels, folds, len(classes))
-    scores = judges.unseen(means, labels, folds, len(classes), penalty)
+    fitted = judges.without(means, labels, folds, len(classes), penalty)
+    scores = judges.unseen(fitted, folds, means[:, 0])
     temperature, band = calibrate.calibrated(scores, labels, DECIDED, MOST_UNSURE)
     probabilities = calibrate.softmax(scores / temperature)
     said = probabilities.argmax(axis=1)
@@ -107,6 +125,13 @@ def teach(classes: Sequence[str], looked_at: Sequence[Seen | Skipped]) -> Taught
         photos=tuple(photos),
         means=kept,
         unseen=scores.astype(np.float32),
+        compared=_compared(
+            photos,
+            scores,
+            distances,
+            lambda looks: judges.unseen(fitted, folds, looks),
+            lambda looks: familiar.unseen(means, labels, folds, len(classes), looks),
+        ),
         skipped=tuple(skipped),
         folds=len(folds),
         alike=len(groups) - len(set(groups)),
@@ -119,6 +144,30 @@ def teach(classes: Sequence[str], looked_at: Sequence[Seen | Skipped]) -> Taught
         confusion=confusion.tolist(),
         mistakes=tuple(mistakes),
         warnings=tuple(_warnings(classes, counts, confusion, band)),
+    )
+
+
+def _compared(
+    photos: Sequence[Seen],
+    scores: np.ndarray,
+    distances: np.ndarray,
+    judged: Callable[[np.ndarray], np.ndarray],
+    measured: Callable[[np.ndarray], np.ndarray],
+) -> Compared | None:
+    """Photos that integers saw, too, None if they saw none. `scores` (n, classes) and `distances` (n,) are those of all
+    photos as the network saw them; `judged` and `measured` find the same of what else was seen in them, (n, channels).
+    """
+    rows = [row for row, photo in enumerate(photos) if photo.integers is not None]
+    if not rows:
+        return None
+    means = np.zeros((len(photos), photos[0].means.shape[-1]), np.float16)
+    means[rows] = [photos[row].integers for row in rows]
+    looks = means.astype(np.float32)  # what is kept is what is compared, as it is what is fitted
+    return Compared(
+        rows=np.array(rows),
+        means=means[rows],
+        scores=np.stack([scores, judged(looks)])[:, rows],
+        distances=np.stack([distances, measured(looks)])[:, rows],
     )
 
 

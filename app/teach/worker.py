@@ -22,6 +22,7 @@ from app.inference.cage import photos
 from app.inference.networks import contract
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.teach import folder as network_folder
+from app.teach import twin
 from app.teach.jobs import CANCELLED, JOB, OPEN, PHOTOS, PUBLISHING, STATUS, read_json, write_json
 from app.teach.photos import File, Seen, Skipped, look
 from app.teach.teach import Taught, teach
@@ -90,7 +91,7 @@ def _run(job: Path) -> None:
         total = sum(map(len, classes.values()))
         looked_at: list[Seen | Skipped] = []
         said = 0.0
-        for photo in look(classes, OnnxNetwork(begin), record["max_pixels"], threads=1):
+        for photo in look(classes, OnnxNetwork(begin), record["max_pixels"], 1, twin.eyes(begin)):
             _check(job)
             looked_at.append(photo)
             if time.monotonic() > said + 0.25:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import teach
+from benchmarks import teach, teach_int8
 
 KINDS = {
     ("one", "a"): [Path(f"a{number}") for number in range(60)],
@@ -75,3 +75,19 @@ def test_others_hold_no_kind_that_a_task_teaches(tmp_path):
     assert [path.name for path in found["things"]] == ["abacus.jpg"]
     assert found["wild animals"] == [Path("tapir")] * 100
     assert found["streets"] == [Path("street")]
+
+
+def test_a_network_that_got_no_twin_is_counted_and_its_teaching_too():
+    known = {"answered": 180, "own": 130, "changed": 1, "left": 20, "changed_alone": 4, "opposite_alone": 0}
+    precisions = {"float32": 120, "int8": 119, "auto": 120}
+    run = {"photos": 5, "draw": 0, "seconds": {"float": 2.0, "both": 2.5}, "right": precisions} | known
+    run["spent"] = {"float32": 10.0, "int8": 5.0, "auto": 6.25}
+    refused = {"photos": 5, "draw": 1, "seconds": {"float": 2.0, "both": 2.3}, "refused": "why", "sets": {}}
+    runs = [{"task": task} | one for task in teach.TASKS for one in (run, refused)]
+    first = teach_int8.summary(runs)[0]
+    assert (first["written"], first["draws"], first["teaching"]) == (1, 2, 1.2)
+    assert first["times_as_fast"] == {"float32": 1.0, "int8": 2.0, "auto": 1.6}
+    name = next(iter(teach.TASKS))
+    assert f"| {name} | 5 | 1 of 2 | 180 | 120 | 120 | 1 | 20 | 1.6 | 4 | 0 | 2.0 | 1.2 |" in teach_int8.table(
+        {"runs": runs}
+    )

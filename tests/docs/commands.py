@@ -81,6 +81,8 @@ ELSEWHERE = {
     "--out benchmarks/own_classes.json": LONG,
     f"{PYTHON} -m benchmarks.teach --data photos --manifests photos/manifest.csv photos/manifest2.csv "
     "--out benchmarks/teach.json": LONG,
+    f"{PYTHON} -m benchmarks.teach_int8 --data photos --manifests photos/manifest.csv photos/manifest2.csv "
+    "--out benchmarks/teach_int8.json": LONG,
     f"{PYTHON} -m benchmarks.teach_load --out benchmarks/teach_load.json": WRK,
     f"{PYTHON} -m benchmarks.training --data photos/train --out benchmarks/training.json": LONG,
     f"{PYTHON} -m benchmarks.steps --before 8392e74 --out benchmarks/steps.json": "checks out another revision: " + LONG,

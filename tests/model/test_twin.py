@@ -18,11 +18,11 @@ from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.runtime import session
 from app.inference.predict import PredictOptions, predict
 from app.inference.tensor import to_pixels
+from app.teach import agreement
+from app.teach.agreement import Agreement
 from tests.conftest import CHELSEA
 from tests.model.shipped import MODEL, PHOTOS
 from tests.model.test_shipped_networks import SHARED
-from training.integers import compare
-from training.integers.compare import Agreement
 
 VALIDATION = ("val-pets", "val-breeds", "val-objects", "val-wild", "val-animals", "val-scenes")
 
@@ -43,7 +43,7 @@ def test_it_was_compared_on_every_validation_set_and_is_near_enough(described):
     sets = {name: Agreement(**one) for name, one in described["sets"].items()}
     assert set(sets) == set(VALIDATION)
     assert sum(one.photos for one in sets.values()) == 3937
-    compare.check(sets)
+    assert not agreement.objection(sets)
     assert described["times_as_fast"] >= integers.WORTH
 
 
@@ -63,7 +63,7 @@ def test_both_give_the_same_verdict_on_real_photos(network, name):
     left = predict(data, network, PredictOptions("none"))
     assert left.verdict == own.verdict
     assert {own.verdict, twin.verdict} != {"cat", "not_cat"}
-    odds = [compare.log_odds(np.array([one.probabilities["cat"]]))[0] for one in (own, twin)]
+    odds = [agreement.log_odds(np.array([one.probabilities["cat"]]))[0] for one in (own, twin)]
     assert abs(odds[0] - odds[1]) < 2 * network.contract.int8.margin
 
 
@@ -89,7 +89,7 @@ def test_the_claimed_agreement_is_measured_again(network, described):
                 rows.append((own, network.integers.run(pixels).probabilities))
                 labels.append(0 if Path(member.name).parent.name == "cat" else 1)
     answers = (np.stack(one) for one in zip(*rows, strict=True))
-    measured = compare.agreement(network.contract, *answers, np.array(labels))
+    measured = agreement.between(network.contract, *answers, np.array(labels))
     claimed = Agreement(**described["sets"]["val-wild"])
     assert measured.photos == claimed.photos
     assert measured.right >= measured.right_float

@@ -14,6 +14,7 @@ from app.inference.networks import contract
 from app.inference.networks.contract import INT8_FILE
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
+from app.teach import agreement
 from app.teach.folder import write
 from app.teach.photos import File, look
 from app.teach.teach import teach
@@ -21,7 +22,6 @@ from tests.conftest import ROOT, sha256
 from tests.training.conftest import contents
 from training import export as module
 from training.errors import TrainingError, run
-from training.integers import compare
 from training.tasks import integers
 
 
@@ -37,7 +37,7 @@ def test_the_contract_names_the_twin_and_how_it_was_compared(twin_dir, photo_fol
     assert known["sets"]["crops"]["photos"] == len(list(photo_folder.glob("*/*")))
     assert known["sets"]["crops"]["right"] >= known["sets"]["crops"]["right_float"]
     assert 0 < known["calibrated_on"] < known["sets"]["crops"]["photos"]
-    assert known["margin"] >= compare.LEAST_MARGIN
+    assert known["margin"] >= agreement.LEAST_MARGIN
 
 
 def test_only_training_photos_set_the_ranges_and_the_others_are_compared_on(copy, photo_folder):

@@ -23,10 +23,10 @@ from app.inference.networks.engines.integers import IntegerTwin
 from app.inference.networks.engines.network import ForwardPass
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.tensor import to_pixels
+from app.teach import agreement
 from training.data.dataset import photos
 from training.data.splits import assign
 from training.errors import TrainingError
-from training.integers import compare
 from training.integers.observe import observe
 from training.integers.twin import recipe, twin
 from training.outputs import replace
@@ -55,7 +55,7 @@ def export(folder: Path, data: Path, sets: Mapping[str, Path]) -> dict[str, Any]
     by name, or, without any, on the other photos below `data`.
 
     Raises TrainingError where the network cannot be run, where no photo can be read, or where the answers differ too much,
-    see `compare.check`; what was there before is then left as it was.
+    see `agreement.objection`; what was there before is then left as it was.
     """
     try:
         known = contracts.load(folder)
@@ -74,20 +74,25 @@ def export(folder: Path, data: Path, sets: Mapping[str, Path]) -> dict[str, Any]
     with tempfile.TemporaryDirectory(prefix=".int8-", dir=folder) as temporary:
         path = Path(temporary) / INT8_FILE
         path.write_bytes(serialized)
-        trial = with_fields(known, folder=path.parent, files={INT8_FILE: digest}, int8=Int8(compare.LEAST_MARGIN))
+        trial = with_fields(known, folder=path.parent, files={INT8_FILE: digest}, int8=Int8(agreement.LEAST_MARGIN))
         made = IntegerTwin(trial)
         answers = {name: _answers(network, made, files, name) for name, files in compared.items()}
-        margin = compare.margin(*(np.concatenate([answer[one] for answer in answers.values()]) for one in range(2)))
-        trial = with_fields(trial, int8=Int8(margin))
-        agreed = {name: compare.agreement(trial, *answer) for name, answer in answers.items()}
-        compare.check(agreed)
+        margin = agreement.margin(*(np.concatenate([answer[one] for answer in answers.values()]) for one in range(2)))
+        limits: dict[str, Any] = {"margin": margin}
+        if known.familiarity:
+            distances = np.concatenate([far for *_, far in answers.values() if far is not None])
+            limits["near"] = agreement.near(distances, known.familiarity.limit)
+        trial = with_fields(trial, int8=Int8(**limits))
+        agreed = {name: agreement.between(trial, *answer) for name, answer in answers.items()}
+        if why := agreement.objection(agreed):
+            raise TrainingError(f"{why}; nothing was written")
         plain: dict[str, Any] = json.loads((folder / "contract.json").read_text())
         plain["files"][INT8_FILE] = digest
         plain["int8"] = {
-            "margin": margin,
+            **limits,
             "times_as_fast": _times_as_fast(network, made) if integers.has_vnni() else None,
             "calibrated_on": len(chosen),
-            "sets": compare.plain(agreed),
+            "sets": agreement.plain(agreed),
         }
         os.replace(path, folder / INT8_FILE)
     replace(folder / "contract.json", json.dumps(plain, indent=1, ensure_ascii=False) + "\n")

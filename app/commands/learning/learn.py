@@ -17,6 +17,7 @@ from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.load import load_all
 from app.learn.learn import Limits, Outcome, learn
 from app.settings import Settings
+from app.teach import twin
 
 NOT_BETTER = 3
 """The exit status where the new version is not served."""
@@ -67,6 +68,8 @@ def _report(outcome: Outcome) -> None:
     ]
     earlier = f", {outcome.earlier} of them earlier" if outcome.earlier else ""
     print(f"{outcome.network} learned from {outcome.learned} corrections{earlier}. Right answers:\n\n{table(rows)}\n")
+    if again := outcome.candidate.metrics.get("cross_validation"):
+        print(f"{twin.said(again['int8'])}\n")
     photos.say_not_used(outcome.skipped, SHOWN)
     for sentence in outcome.why:
         streams.say(sentence)

@@ -23,7 +23,9 @@ TINY = 1e-30
 """Stands for a probability of 0, which has no logarithm."""
 
 NEAR = 0.1
-"""The share of the limit within which a distance from what was taught is too near to it for integers to tell."""
+"""The share of the limit within which a distance from what was taught is too near to it for integers to tell, where none was
+measured.
+"""
 
 INT8_FILE = "int8.onnx"
 """The file with a network's twin in 8-bit integers."""
@@ -95,10 +97,13 @@ class Int8:
 
     - `margin`: how far its log odds have to be from a limit of a verdict; nearer to one, the network is asked
     - `times_as_fast`: as the network, on a CPU with VNNI; None where it was exported on another
+    - `near`: the share of the limit by which a distance from what was taught has to differ from it; nearer, the network is
+      asked
     """
 
     margin: float
     times_as_fast: float | None = None
+    near: float = NEAR
 
 
 @dataclass(frozen=True)
@@ -178,8 +183,10 @@ class Contract:
         margin, (low, high), (first, *others) = self.int8.margin, self.unsure, self.classes
         if self.familiarity and distance is not None:
             limit = self.familiarity.limit
-            if abs(distance - limit) <= NEAR * limit:
+            if abs(distance - limit) <= self.int8.near * limit:
                 return False
+            if distance > limit:  # whatever the probabilities
+                return True
         if len(others) == 1:
             low, high = (low, high) if low < high else (0.5, 0.5)
             return not _log_odds(low) - margin <= _log_odds(probabilities[first]) <= _log_odds(high) + margin
@@ -263,7 +270,8 @@ def _log_odds(probability: float) -> float:
 def _int8(plain: dict[str, Any], folder: Path) -> Int8 | None:
     if INT8_FILE not in plain["files"] or not (folder / INT8_FILE).exists():
         return None
-    return Int8(plain["int8"]["margin"], plain["int8"]["times_as_fast"])
+    known = plain["int8"]
+    return Int8(known["margin"], known["times_as_fast"], known.get("near", NEAR))
 
 
 def _familiarity(plain: dict[str, Any]) -> Familiarity | None:

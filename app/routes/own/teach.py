@@ -181,7 +181,7 @@ def _bytes(jobs: Jobs) -> int:
 def _kept(jobs: Jobs) -> list[str]:
     return [
         f"Networks are kept in {jobs.networks} until you delete them, with the names of the photos that they get wrong and, "
-        "of each photo, its SHA-256, its fingerprint and what the network saw in it and in its mirror image, 1,280 numbers "
-        "each.",
+        "of each photo, its SHA-256, its fingerprint and what the network saw in it and in its mirror image and its twin in "
+        "integers in it, 1,280 numbers each.",
         "Photos that are taught are deleted when the job ends, whatever its end.",
     ]

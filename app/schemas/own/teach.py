@@ -44,6 +44,15 @@ class MistakeAnswer(BaseModel):
     probability: float = Field(description="Of the class that was said")
 
 
+class TwinAnswer(BaseModel):
+    """What became of the network's twin in integers."""
+
+    refused: str | None = Field(description="Why there is none, null where there is one")
+    sets: dict[str, dict[str, int]] = Field(
+        description="How the twin answered beside the network, by cross-validation; empty where that was not compared"
+    )
+
+
 class TaughtMetrics(BaseModel, extra="allow"):
     """How good the network is by cross-validation: judges answered photos that they had not seen."""
 
@@ -55,6 +64,7 @@ class TaughtMetrics(BaseModel, extra="allow"):
     confusion: list[list[int]] = Field(description="A row for each class that photos show, a column for each that was said")
     decided_accuracy: float = Field(description="Share of right answers among those that are not `unsure`")
     unsure: float = Field(description="Share of photos that are answered `unsure`")
+    int8: TwinAnswer | None = Field(None, description="null for what was taught before networks had twins")
     mistakes: list[MistakeAnswer]
     warnings: list[str]
 

@@ -16,7 +16,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.inference.networks import contract
+from app.inference.networks.contract import INT8_FILE
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
+from app.inference.networks.onnx import onnx_file
+from app.inference.networks.onnx.other_classes import with_classes
 from app.main import create_app
 from app.settings import Settings
 from app.teach import judges
@@ -77,20 +80,22 @@ def test_it_says_how_good_the_network_is_and_what_was_not_used(taught):
         assert row.split("  ")[1:]
     assert f"{CLASSES[0]}/broken.jpg: " in result.stderr
     assert "8 photos of a cat prove little" in result.stderr
+    assert "Its twin in integers changes 0 verdicts of 16" in result.stdout
 
 
 def test_it_leaves_a_folder_that_can_be_served_and_nothing_else(taught):
     folder, _ = taught
     assert {path.name for path in folder.iterdir()} == {
-        *("model.onnx", "photos.npz", "contract.json", "metrics.json", "history.json")
+        *("model.onnx", "int8.onnx", "photos.npz", "contract.json", "metrics.json", "history.json")
     }
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]
     loaded = contract.load(folder)
     assert loaded.verified("model.onnx")
     assert loaded.verified("photos.npz")
     assert (loaded.network, loaded.version, loaded.classes) == ("mine", "1.0.0", tuple(CLASSES))
-    model = onnx.load(folder / "model.onnx")
-    onnx.checker.check_model(model, full_check=True)
+    for name in (INT8_FILE, "model.onnx"):
+        model = onnx.load(loaded.verified(name))
+        onnx.checker.check_model(model, full_check=True)
     sizes = sum(np.prod(array.dims) for array in model.graph.initializer if array.name.endswith(("/kernel", "/bias")))
     assert loaded.parameters == sizes
 
@@ -111,6 +116,36 @@ def test_it_knows_what_it_was_taught(client, photo_folder):
         unseen = sorted((photo_folder / source).iterdir())[20:26]
         answers = [client.post("/predict?feature_maps=none", files={"file": path.read_bytes()}).json() for path in unseen]
         assert [answer["label"] for answer in answers].count(name) >= 5
+
+
+def test_its_twin_in_integers_says_the_same_of_other_photos_and_how_unfamiliar_they_are(client, photo_folder):
+    photos = [sorted((photo_folder / source).iterdir())[30 + n] for source in ("cat", "not_cat") for n in range(4)]
+    for photo in [path.read_bytes() for path in photos] + [unlike(kind) for kind in UNLIKE]:
+        url = "/predict?feature_maps=none&precision="
+        network, twin, auto = (client.post(url + one, files={"file": photo}).json() for one in ("float32", "int8", "auto"))
+        assert (network["model"]["precision"], twin["model"]["precision"]) == ("float32", "int8")
+        assert auto["verdict"] == network["verdict"]
+        assert twin["probabilities"] == pytest.approx(network["probabilities"], abs=0.1)
+        assert twin["probabilities"] != network["probabilities"]
+        assert twin["familiarity"]["distance"] == pytest.approx(network["familiarity"]["distance"], abs=0.02)
+
+
+def test_metrics_say_how_its_twin_was_compared(taught):
+    known = json.loads((taught[0] / "metrics.json").read_text())["cross_validation"]["int8"]
+    written = json.loads((taught[0] / "contract.json").read_text())["int8"]
+    assert known == {"refused": None, "sets": written["sets"]}
+    [compared] = known["sets"].values()
+    assert compared["photos"] == 16
+    assert compared["right"] >= compared["right_float"]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", INT8_FILE])
+def test_what_was_taught_can_be_taught_something_else(taught, name):
+    known = contract.load(taught[0])
+    model = known.verified(name).read_bytes()
+    kept = onnx_file.read(model)
+    ours = {f"{stage}/{part}": kept[f"{stage}/{part}"] for stage in ("evidence", "scores") for part in ("kernel", "bias")}
+    assert onnx.load_from_string(with_classes(model, ours, (2, 12, 12))) == onnx.load_from_string(model)
 
 
 UNLIKE = ["noise", "stripes"]
@@ -149,7 +184,7 @@ def test_the_command_line_says_unfamiliar_and_takes_it_as_expected(taught, tmp_p
 
 
 def test_the_distance_follows_from_the_means_of_head_that_anybody_can_ask_for(taught, client, cat_photo):
-    answer = client.post("/predict?feature_maps=none", files={"file": cat_photo}).json()
+    answer = client.post("/predict?feature_maps=none&precision=float32", files={"file": cat_photo}).json()
     arrays = np.load(io.BytesIO(client.post("/feature-maps?stages=head", files={"file": cat_photo}).content))
     means = arrays["head"].mean(axis=(0, 1))
     known = json.loads((taught[0] / "contract.json").read_text())["unfamiliar"]
@@ -182,6 +217,8 @@ def test_the_judges_can_be_fitted_again_from_what_was_kept_of_the_photos(taught)
         "sha256": (np.dtype("S64"), (16,)),
         "looks": (np.uint8, (16, 32)),
         "scores": (np.float32, (16, 2)),
+        "integers": (np.float16, (16, 1280)),
+        "rows": (np.int64, (16,)),
     }
     digests = {sha256(path.read_bytes()) for path in (folder.parent.parent / "photos").glob("*/*.*")}
     assert {digest.decode() for digest in kept["sha256"]} < digests, "all but the broken one's"

@@ -1,6 +1,7 @@
 """A network that was taught learns from corrections, too: its judges are fitted anew."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +12,16 @@ from app.errors import InvalidRequest, NetworkError
 from app.inference.decode import MAX_PIXELS
 from app.inference.networks import contract, versions
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
+from app.inference.predict import PredictOptions, predict
 from app.learn.candidate import answered
 from app.learn.learn import Limits, learn
 from app.learn.reteaching import taught_before
 from app.teach import folder
 from app.teach.photos import File, look
 from app.teach.teach import teach
+from app.teach.twin import eyes
 from tests.app.learn.camera import CAT, corrected, photos
+from tests.conftest import sha256
 
 CLASSES = ("fur", "other")
 LIMITS = Limits(MAX_PIXELS, threads=2)
@@ -32,7 +36,7 @@ def store(tmp_path_factory, photo_folder) -> Path:
         name: [File(path.name, partial(Path.read_bytes, path)) for path in sorted((photo_folder / source).iterdir())[:12]]
         for name, source in zip(CLASSES, ("cat", "not_cat"), strict=True)
     }
-    taught = teach(CLASSES, list(look(classes, start, MAX_PIXELS, threads=2)))
+    taught = teach(CLASSES, list(look(classes, start, MAX_PIXELS, 2, eyes(start.contract))))
     folder.write(taught, start.contract, networks / "mine")
     return networks
 
@@ -78,8 +82,34 @@ def test_the_version_lies_beside_the_one_that_was_taught(outcome, store):
     assert outcome.folder == store / "mine" / "1.1.0"
     assert list(served(store)) == ["1.1.0", "1.0.0"]
     assert {path.name for path in outcome.folder.iterdir()} == {
-        *("model.onnx", "photos.npz", "contract.json", "metrics.json", "history.json")
+        *("model.onnx", "int8.onnx", "photos.npz", "contract.json", "metrics.json", "history.json")
     }
+
+
+def test_its_twin_in_integers_has_learned_the_same_and_was_compared_on_the_corrections_too(outcome, wrong):
+    known = contract.load(outcome.folder, "mine")
+    compared = json.loads((outcome.folder / "contract.json").read_text())["int8"]["sets"]["cross-validation"]
+    assert compared["photos"] == 24 + outcome.learned
+    network = OnnxNetwork(known, "auto")
+    for photo in photos(4, seed=11):
+        own, twin = (predict(photo, network, PredictOptions("none", precision=one)) for one in ("float32", "int8"))
+        assert twin.precision == "int8"
+        assert twin.probabilities == pytest.approx(own.probabilities, abs=0.1)
+        assert twin.distance == pytest.approx(own.distance, abs=0.06)
+
+
+def test_where_it_was_not_kept_what_integers_see_the_next_version_answers_in_float(store, shown, wrong, tmp_path):
+    """As of networks that were taught before networks had twins, and got theirs from training.export."""
+    copy = Path(shutil.copytree(store / "mine", tmp_path / "mine", ignore=shutil.ignore_patterns("1.1.0")))
+    plain = json.loads((copy / "contract.json").read_text())
+    with np.load(copy / folder.PHOTOS) as kept:
+        np.savez(copy / folder.PHOTOS, **{name: kept[name] for name in kept.files if name not in ("integers", "rows")})
+    plain["files"][folder.PHOTOS] = sha256((copy / folder.PHOTOS).read_bytes())
+    (copy / "contract.json").write_text(json.dumps(plain))
+    listed = [corrected(photo, wrong, "mine") for photo in list(shown.values())[:10]]
+    candidate = learn(served(tmp_path), listed, shown.__getitem__, tmp_path, LIMITS, dry_run=True).candidate
+    assert "int8" not in candidate.contract
+    assert candidate.metrics["cross_validation"]["int8"]["refused"] == "it was not kept what integers see in its photos"
 
 
 def test_it_says_what_cross_validation_says_of_all_that_it_was_taught(outcome):

@@ -44,6 +44,8 @@ def test_a_job_says_how_good_its_network_is(taught):
     assert metrics["photos"] == sum(map(sum, metrics["confusion"])) == metrics["accuracy"]["count"]
     assert metrics["accuracy"]["low"] < metrics["accuracy"]["value"] <= metrics["accuracy"]["high"]
     assert list(metrics["recall"]) == list(CLASSES)
+    assert metrics["int8"]["refused"] is None
+    assert metrics["int8"]["sets"]["cross-validation"]["photos"] == metrics["photos"]
     assert any("prove little" in warning for warning in taught["warnings"])
 
 
@@ -55,6 +57,7 @@ def test_its_network_answers_like_any_other(taught, client, cat_photo):
     assert answer["model"]["network"] == "mine"
     row = next(row for row in client.get("/models").json()["networks"] if row["network"] == "mine")
     assert row["taught"]
+    assert set(row["precisions"]) == {"float32", "int8"}
     assert not next(row for row in client.get("/models").json()["networks"] if row["network"] == "cat")["taught"]
 
 
@@ -72,8 +75,9 @@ def test_the_same_photos_in_another_order_give_the_same_network(taught, client, 
     parts = photos(photo_folder, 8)
     again = client.post("/teach?network=again", files=[*reversed(parts[:8]), *reversed(parts[8:])]).json()
     assert finished(client, again["job"])["state"] == "done"
-    models = [(store / "networks" / name / "model.onnx").read_bytes() for name in (taught["network"], "again")]
-    assert sha256(models[0]) == sha256(models[1])
+    for file in ("model.onnx", "int8.onnx"):
+        models = [(store / "networks" / name / file).read_bytes() for name in (taught["network"], "again")]
+        assert sha256(models[0]) == sha256(models[1])
     aside = store / "networks" / ".rolled-back" / "again" / "1.1.0"
     aside.mkdir(parents=True)
     assert client.delete("/models/again").status_code == 204

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from app.inference.networks.contract import Contract
-from training.errors import TrainingError
 
 MOST_CHANGED = 0.001
 """The share of photos for which both may give different verdicts."""
@@ -21,6 +20,10 @@ three."""
 
 UNDECIDED_VERDICTS = ("unsure", "unfamiliar")
 LEAST_MARGIN = 0.3
+_TINY = 1e-6  # where all photos are the same to the network
+LEAST_NEAR = 0.03
+"""Of photos that are blurred, distances deviate by more than of those that are compared."""
+
 FEW = 20
 """Among fewer undecided photos, all of them are looked at."""
 
@@ -60,7 +63,15 @@ def margin(network: np.ndarray, twin: np.ndarray) -> float:
     return round(max(LEAST_MARGIN, DEVIATIONS * float((own - true)[undecided].std())), 2)
 
 
-def agreement(
+def near(distances: np.ndarray, limit: float) -> float:
+    """How near, as a share of the limit, a distance from what was taught may come to it before the network is asked; from
+    those that both found of the same photos, (n, 2). Three decimals.
+    """
+    deviation = float((distances[:, 1] - distances[:, 0]).std()) / max(limit, _TINY)
+    return round(max(LEAST_NEAR, DEVIATIONS * deviation), 3)
+
+
+def between(
     contract: Contract, network: np.ndarray, twin: np.ndarray, labels: np.ndarray, distances: np.ndarray | None = None
 ) -> Agreement:
     """Compare the answers to a set, (n, classes) each, of photos with these labels, (n,), indices of classes. The contract
@@ -83,24 +94,25 @@ def agreement(
     )
 
 
-def check(sets: Mapping[str, Agreement]) -> None:
-    """Raise TrainingError if the twin loses an answer of a set against the network, or changes too many verdicts."""
+def objection(sets: Mapping[str, Agreement]) -> str:
+    """Why the twin may not answer: it loses an answer of a set against the network, or changes too many verdicts. Empty if
+    it may.
+    """
     lost = [
         f"{name} ({one.right} right, {one.right_float} in float)"
         for name, one in sets.items()
         if one.right < one.right_float
     ]
     if lost:
-        raise TrainingError(f"integers lose answers of {', '.join(lost)}; nothing was written")
+        return f"integers lose answers of {', '.join(lost)}"
     photos = sum(one.photos for one in sets.values())
     for what, count in (
         ("verdicts", sum(one.changed for one in sets.values())),
         ("verdicts of the twin alone to the opposite", sum(one.opposite_alone for one in sets.values())),
     ):
         if count > max(1, MOST_CHANGED * photos):
-            raise TrainingError(
-                f"integers change {count} {what} of {photos}, more than {MOST_CHANGED:.1%}; nothing was written"
-            )
+            return f"integers change {count} {what} of {photos}, more than {MOST_CHANGED:.1%}"
+    return ""
 
 
 def plain(sets: Mapping[str, Agreement]) -> dict[str, Any]:
