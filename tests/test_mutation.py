@@ -29,15 +29,15 @@ class Box:
         self.open = False
 """
 HALF, OPEN = "app.x_half__mutmut_1", "app.xǁBoxǁ_open__mutmut_1"
-ENTRY = """
-[[survivor]]
+REASON = """
+[[reason]]
 module = "app/inference/jpeg.py"
-function = "half"
 why = "Half of one is nothing."
-diffs = ['''
+mutants = [
+'''half
 - if number > 1:
-+ if number >= 1:
-''']
++ if number >= 1:''',
+]
 """
 
 
@@ -71,7 +71,7 @@ def test_all_that_is_covered_to_its_last_branch_is_mutated():
 @pytest.fixture
 def explained(tmp_path, monkeypatch):
     path = tmp_path / "mutants.toml"
-    path.write_text(ENTRY)
+    path.write_text(REASON)
     monkeypatch.setattr(mutate, "EXPLANATIONS", path)
     return path
 
@@ -102,10 +102,10 @@ def test_where_most_are_noticed_and_the_rest_is_explained_there_is_nothing_to_co
     assert list(mutate.complaints_of(MODULE, entry)) == []
 
 
-@pytest.mark.parametrize("spoilt", [ENTRY.replace("why", "because"), ENTRY.replace(" of one is nothing", "")])
+@pytest.mark.parametrize("spoilt", [REASON.replace("why", "because"), REASON.replace(" of one is nothing", "")])
 def test_an_explanation_that_says_too_little_is_none(explained, spoilt):
     explained.write_text(spoilt)
-    with pytest.raises(ValueError, match="a reason of a few words"):
+    with pytest.raises(ValueError, match="a few words that say why"):
         mutate.explanations()
 
 

@@ -229,11 +229,12 @@ def changed(before: list[str], after: list[str]) -> str:
 def explanations() -> dict[tuple[str, str, str], str]:
     """Why a mutant survives, by module, function and diff. Raises ValueError for what tests/mutants.toml should not hold."""
     known: dict[tuple[str, str, str], str] = {}
-    for entry in tomllib.loads(EXPLANATIONS.read_text())["survivor"]:
-        if set(entry) != {"module", "function", "why", "diffs"} or len(entry["why"].split()) < 4:
-            raise ValueError(f"an entry has a module, a function, diffs and a reason of a few words, unlike {entry}")
-        for diff in entry["diffs"]:
-            known[entry["module"], entry["function"], diff.strip()] = entry["why"]
+    for entry in tomllib.loads(EXPLANATIONS.read_text())["reason"]:
+        if set(entry) != {"module", "why", "mutants"} or len(entry["why"].split()) < 4:
+            raise ValueError(f"a reason has a module, mutants and a few words that say why, unlike {entry}")
+        for mutant in entry["mutants"]:
+            function, _, diff = mutant.partition("\n")
+            known[entry["module"], function, diff.strip()] = entry["why"]
     return known
 
 
@@ -265,13 +266,12 @@ def table(report: dict[str, Any]) -> str:
 
 
 def complaints_of(module: str, entry: dict[str, Any]) -> Iterable[str]:
-    """A line for each reason to fail, with what would explain a survivor in tests/mutants.toml."""
+    """A line for each reason to fail, with what would explain its survivors in tests/mutants.toml."""
     if entry["score"] < LEAST:
         yield f"{module}: {entry['score']:.3f} is below {LEAST}"
-    for one in entry["survivors"]:
-        if not one["why"]:
-            head = f'[[survivor]]\nmodule = "{module}"\nfunction = "{one["function"]}"\nwhy = ""'
-            yield f"# not explained:\n{head}\ndiffs = ['''\n{one['diff']}\n''']"
+    missing = [f"'''{one['function']}\n{one['diff']}'''," for one in entry["survivors"] if not one["why"]]
+    if missing:
+        yield "\n".join(["# not explained:", "[[reason]]", f'module = "{module}"', 'why = ""', "mutants = [", *missing, "]"])
 
 
 if __name__ == "__main__":
