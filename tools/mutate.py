@@ -40,7 +40,7 @@ MAX_BYTES = 6_000_000_000
 """Of memory, for a mutant's tests: some mutants allocate without end."""
 
 _INFERENCE, _TEACH = "tests/app/inference", "tests/app/teach"
-_CHECKS = tuple(f"{_INFERENCE}/test_{name}.py" for name in ("check_gif", "check_limits", "image_checks"))
+_CHECKS = tuple(f"{_INFERENCE}/test_{name}.py" for name in ("check_edges", "check_gif", "check_limits", "image_checks"))
 _ROUTES = tuple(f"tests/app/routes/test_{name}.py" for name in ("own", "teach"))
 
 MEASURED: dict[str, tuple[str, ...]] = {
