@@ -1,6 +1,7 @@
 """The faults that tests notice: the committed scores are high enough, and what measures them counts and explains correctly."""
 
 import json
+import time
 import tomllib
 
 import pytest
@@ -156,6 +157,18 @@ def test_survivors_are_tried_again_when_tests_have_changed(folder, monkeypatch):
     assert json.loads(path.read_text())["exit_code_by_key"] == kept
 
 
+def test_a_module_whose_mutants_are_known_is_not_tried_again_until_it_changes(folder):
+    codes(folder, failed=1, passed=0)
+    assert not mutate.known(folder, MODULE)
+    (folder / "code.sha256").write_text(mutate.digest(MODULE))
+    assert mutate.known(folder, MODULE)
+    codes(folder, failed=1, passed=None)
+    assert not mutate.known(folder, MODULE)
+    codes(folder, failed=1, passed=0)
+    (folder / "code.sha256").write_text("of another version")
+    assert not mutate.known(folder, MODULE)
+
+
 def test_mutmut_is_told_what_to_mutate_and_which_tests_to_run(folder):
     told = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]
     assert told["mutmut"]["only_mutate"] == [MODULE]
@@ -172,9 +185,9 @@ def test_mutmut_works_until_its_end_or_until_its_time_is_over(folder):
     assert (folder / "ended").exists()
     (folder / "status").write_text("1")
     with pytest.raises(SystemExit, match="ended with 1"):
-        mutate.tried(folder, 1, 1)
+        mutate.tried(folder, 1, time.monotonic() + 60)
 
 
 def test_mutmut_is_stopped_when_its_time_is_over(folder):
     replaced("exec sleep 60")
-    assert not mutate.tried(folder, 1, 0.001)
+    assert not mutate.tried(folder, 1, time.monotonic() + 0.1)

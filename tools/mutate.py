@@ -20,6 +20,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
@@ -91,11 +92,14 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(options.module) - set(MEASURED):
         parser.error(f"no tests are known for {sorted(unknown)[0]}; tools/mutate.py lists them")
     complaints: list[str] = []
+    end = time.monotonic() + 60 * options.minutes if options.minutes else None
     for module in options.module or MEASURED:
         folder = prepared(module)
-        print(f"{module}: {' '.join(MEASURED[module])}", flush=True)
-        if not tried(folder, options.jobs, options.minutes):
-            return 3
+        if not known(folder, module):
+            print(f"{module}: {' '.join(MEASURED[module])}", flush=True)
+            if not tried(folder, options.jobs, end):
+                return 3
+            (folder / "code.sha256").write_text(digest(module))
         entry = judged(module, verdicts(folder, module), mutated(folder, module))
         keep(module, entry)
         complaints += complaints_of(module, entry)
@@ -116,12 +120,24 @@ def prepared(module: str) -> Path:
         if path.name not in ("app", "tests", "build", "pyproject.toml") and not (copy / path.name).is_symlink():
             (copy / path.name).symlink_to(path)
     (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + settings(module))
-    tests = hashlib.sha256(b"".join((ROOT / path).read_bytes() for path in MEASURED[module])).hexdigest()
-    seen = folder / "tests.sha256"
+    tests, seen = digest(*MEASURED[module]), folder / "tests.sha256"
     if seen.exists() and seen.read_text() != tests:
         _forget_survivors(folder, module)
     seen.write_text(tests)
     return folder
+
+
+def digest(*paths: str) -> str:
+    """Of the content of files, by their paths from the repository on."""
+    return hashlib.sha256(b"".join((ROOT / path).read_bytes() for path in paths)).hexdigest()
+
+
+def known(folder: Path, module: str) -> bool:
+    """Whether each mutant of the module as it is now has its verdict."""
+    seen, meta = folder / "code.sha256", folder / "mutants" / f"{module}.meta"
+    if not seen.exists() or seen.read_text() != digest(module):
+        return False
+    return None not in json.loads(meta.read_text())["exit_code_by_key"].values()
 
 
 def settings(module: str) -> str:
@@ -151,8 +167,10 @@ def _forget_survivors(folder: Path, module: str) -> None:
         meta.write_text(json.dumps(known))
 
 
-def tried(folder: Path, jobs: int, minutes: float | None) -> bool:
-    """Run mutmut in a folder; whether it came to its end. Raises SystemExit where the tests fail without a mutant."""
+def tried(folder: Path, jobs: int, end: float | None) -> bool:
+    """Run mutmut in a folder; whether it was ready before the time `end` of the monotonic clock. Raises SystemExit where
+    the tests fail without a mutant.
+    """
     command = [str(ENVIRONMENT / "bin" / "mutmut"), "run", "--max-children", str(jobs)]
     # Fixtures that are the same for all tests are made once for all mutants, as they are once for pytest-xdist's workers.
     fixtures = {"PYTEST_XDIST_WORKER": "mutant", "PYTEST_DEBUG_TEMPROOT": str(folder)}
@@ -164,7 +182,7 @@ def tried(folder: Path, jobs: int, minutes: float | None) -> bool:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MAX_BYTES, MAX_BYTES)),
     )
     try:
-        status = process.wait(timeout=60 * minutes if minutes else None)
+        status = process.wait(timeout=max(0, end - time.monotonic()) if end else None)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         os.killpg(process.pid, signal.SIGINT)
         try:
@@ -196,7 +214,7 @@ def judged(module: str, by_name: dict[str, str], code: str) -> dict[str, Any]:
     """A module's entry in benchmarks/mutation.json."""
     counts = Counter(by_name.values())
     functions = {node.name: node for node in ast.walk(ast.parse(code)) if isinstance(node, _FUNCTION)}
-    lines, known = code.splitlines(), explanations()
+    lines, reasons = code.splitlines(), explanations()
 
     def source(name: str) -> list[str]:
         return [line.replace(name, "") for line in lines[functions[name].lineno - 1 : functions[name].end_lineno]]
@@ -208,7 +226,7 @@ def judged(module: str, by_name: dict[str, str], code: str) -> dict[str, Any]:
             original = mutant.partition("__mutmut_")[0]
             function = original.removeprefix("xǁ").replace("ǁ", ".") if "ǁ" in original else original.removeprefix("x_")
             diff = changed(source(f"{original}__mutmut_orig"), source(mutant))
-            survivors.append({"function": function, "diff": diff, "why": known.get((module, function, diff), "")})
+            survivors.append({"function": function, "diff": diff, "why": reasons.get((module, function, diff), "")})
     caught = counts["killed"] + counts["timeout"]
     return {
         "mutants": len(by_name),
