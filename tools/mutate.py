@@ -174,7 +174,9 @@ def tried(folder: Path, jobs: int, end: float | None) -> bool:
     command = [str(ENVIRONMENT / "bin" / "mutmut"), "run", "--max-children", str(jobs)]
     # Fixtures that are the same for all tests are made once for all mutants, as they are once for pytest-xdist's workers.
     surroundings = {"PYTEST_XDIST_WORKER": "mutant", "PYTEST_DEBUG_TEMPROOT": str(folder)}
-    surroundings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no plugin is needed, and loading them takes longer than many tests
+    surroundings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = (
+        "1"  # no plugin is needed, and loading them takes longer than many tests
+    )
     process = subprocess.Popen(  # noqa: S603  our own arguments
         command,
         cwd=folder,

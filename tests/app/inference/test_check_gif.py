@@ -57,7 +57,7 @@ COMMENT = b"\x21\xfe\x03abc\0"
 
 def picture(side: int = 1, table: int = 0, at: int = 0) -> bytes:
     """A frame of `side` x `side` pixels at that place, with a colour table of 2 ** `table` colours, none for 0; two blocks."""
-    packed = 0x80 | table - 1 if table else 0
+    packed = 0x80 | table - 1 if table else 0x07  # a size, and no table
     colours = b"\x2c" * (3 << table if table else 0)  # each byte would begin a frame
     return b"\x2c" + struct.pack("<HHHHB", at, at, side, side, packed) + colours + b"\x02\x02\x44\x01\0"
 
