@@ -58,7 +58,7 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "app/server/connection.py": ("tests/security/test_connection.py", "tests/security/test_connection_ends.py"),
     "app/middleware/admission.py": ("tests/app/middleware/test_admission.py",),
     "app/middleware/rate_limit.py": ("tests/app/middleware/test_rate_limit.py",),
-    "app/middleware/api_keys.py": ("tests/security/test_strangers.py",),
+    "app/middleware/api_keys.py": ("tests/app/middleware/test_api_keys.py",),
     "app/inference/networks/versions.py": (f"{_INFERENCE}/networks/test_versions.py",),
     "app/inference/networks/edits.py": (f"{_INFERENCE}/networks/test_edits.py",),
     "app/schemas/edits.py": ("tests/app/routes/test_edits.py", "tests/app/schemas/test_form.py"),
