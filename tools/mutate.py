@@ -50,7 +50,7 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "app/inference/heif.py": (f"{_INFERENCE}/test_heif.py",),
     "app/inference/format_names.py": (f"{_INFERENCE}/test_format_names.py",),
     "app/inference/decode.py": tuple(
-        f"{_INFERENCE}/test_{name}.py" for name in ("decode", "format_names", "heif", "image_checks", "sloppy")
+        f"{_INFERENCE}/test_{name}.py" for name in ("decode", "decode_exactly", "format_names", "heif", "sloppy")
     ),
     "app/schemas/form.py": ("tests/app/schemas/test_form.py",),
     "app/schemas/own/spool.py": ("tests/app/schemas/test_spool.py",),
