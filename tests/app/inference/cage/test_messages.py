@@ -81,6 +81,7 @@ def answer(**changed: object) -> bytes:
     ("changed", "says"),
     [
         ({"pixels": [7, 1]}, "a photo of 7 x 1 pixels"),
+        ({"pixels": [3, 3]}, "a photo of 3 x 3 pixels"),
         ({"pixels": [0, 3]}, "a photo of 0 x 3 pixels"),
         ({"pixels": [3, 0]}, "a photo of 3 x 0 pixels"),
         ({"pixels": [-1, -1]}, "a photo of -1 x -1 pixels"),
