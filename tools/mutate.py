@@ -77,8 +77,10 @@ MEASURED: dict[str, tuple[str, ...]] = {
 
 _LEFT_OUT = "not (docker or browser or fresh or slow or soak)"
 _VERDICTS = {1: "killed", 3: "killed", 0: "survived", 5: "untested", 33: "untested"}
-_TIMED_OUT = (36, 24, -24, 152, 255)
+_TIMED_OUT = (36, 24, -24, 152)
 """mutmut's exit codes. Whatever else a mutant's tests ended with, they did not pass, so it counts as killed."""
+_NOT_RUN = 255
+"""That of an exception in mutmut, which takes it for a timeout: pytest refuses some ids that it gave itself."""
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -163,7 +165,7 @@ def _forget_survivors(folder: Path, module: str) -> None:
     if meta.exists():
         known = json.loads(meta.read_text())
         codes = known["exit_code_by_key"]
-        known["exit_code_by_key"] = {name: None if _VERDICTS.get(code) != "killed" else code for name, code in codes.items()}
+        known["exit_code_by_key"] = {name: code if _VERDICTS.get(code) == "killed" else None for name, code in codes.items()}
         meta.write_text(json.dumps(known))
 
 
@@ -201,10 +203,14 @@ def tried(folder: Path, jobs: int, end: float | None) -> bool:
 
 
 def verdicts(folder: Path, module: str) -> dict[str, str]:
-    """What became of each mutant, by its name: killed, timeout, survived or untested. Raises SystemExit for an open one."""
+    """What became of each mutant, by its name: killed, timeout, survived or untested. Raises SystemExit for others."""
     codes = json.loads((folder / "mutants" / f"{module}.meta").read_text())["exit_code_by_key"]
     if None in codes.values():
         raise SystemExit("error: mutmut left mutants untried")
+    if failed := [name for name, code in codes.items() if code == _NOT_RUN]:
+        raise SystemExit(
+            f"error: tests did not run on {len(failed)} mutants, {failed[0]} first: does pytest know their ids?"
+        )
     return {name: "timeout" if code in _TIMED_OUT else _VERDICTS.get(code, "killed") for name, code in codes.items()}
 
 
