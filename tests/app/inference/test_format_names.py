@@ -100,6 +100,14 @@ def test_a_preview_with_the_photo_in_a_further_directory_is_a_raw(subfile, raw):
     assert raw_name(tiff([(330, 4, 1, 999)])) == ""
 
 
+def test_tags_are_looked_for_in_their_directory_alone():
+    dng = tiff([(50706, 1, 4, 1)])
+    assert raw_name(dng[:4] + struct.pack("<I", 2**32 - len(dng) + 8) + dng[8:]) == "", "no offset counts from the end"
+    two = tiff([(1, 1, 1, 1), (50706, 1, 4, 1)])
+    assert raw_name(two[:8] + struct.pack("<H", 1) + two[10:]) == "", "the second is not counted"
+    assert raw_name(tiff([(1, 4, 50706, 0)])) == "", "a tag begins every twelve bytes"
+
+
 def test_as_many_tags_are_looked_at_as_that_and_a_cr2_is_of_one_order():
     assert raw_name(tiff([(1, 1, 1, 1)] * 1999 + [(50706, 1, 4, 1)])) == "camera RAW (DNG)"
     assert raw_name(tiff([(1, 1, 1, 1)] * 2000 + [(50706, 1, 4, 1)])) == ""
@@ -117,6 +125,8 @@ def test_as_many_tags_are_looked_at_as_that_and_a_cr2_is_of_one_order():
         (b"<body>", "HTML"),
         (b"a <svg", "SVG"),
         (b"text <html>", "text"),
+        (b"X<html>", "text"),
+        (b"XX", "text"),
         (b"DATA:text/plain,a", "data URI"),
         (b"data:;base64", "data URI"),
         (b"data: nothing", "text"),

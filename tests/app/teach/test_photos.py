@@ -15,6 +15,7 @@ from app.inference.networks.contract import load
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.networks.onnx.other_classes import LAST
 from app.inference.tensor import to_tensor
+from app.teach import photos
 from app.teach.alike import alike, fingerprint
 from app.teach.photos import MOST, MOST_TOGETHER, File, Seen, Skipped, check, check_name, in_order, look
 from tests.conftest import ROOT
@@ -137,3 +138,29 @@ def test_several_threads_work_ahead_and_stop_when_nobody_asks_for_more():
     done.close()
     assert len(begun) < 1000, "the rest is not begun"
     assert names == {"catscope-look"}
+
+
+def test_no_more_threads_work_than_are_asked_for(cat_photo):
+    names = set()
+
+    def read() -> bytes:
+        names.add(threading.current_thread().name)
+        time.sleep(0.01)
+        raise OSError("unread")
+
+    network = OnnxNetwork(load(ROOT / "model" / "cat"))
+    assert len(list(look({"cat": [File("a", read)] * 20}, network, 1_000_000, threads=1))) == 20
+    assert len(names) == 1
+
+
+def test_a_photo_is_decoded_no_larger_than_the_network_needs_it(cat_photo, monkeypatch):
+    network = OnnxNetwork(load(ROOT / "model" / "cat"))
+    asked, decode = [], photos.decode
+
+    def noted(*arguments: object) -> object:
+        asked.append(arguments)
+        return decode(*arguments)
+
+    monkeypatch.setattr(photos, "decode", noted)
+    photos.views(cat_photo, network, 1_000_000)
+    assert asked == [(cat_photo, 1_000_000, max(network.contract.input_shape))]
