@@ -70,8 +70,8 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "app/routes/own/teach.py": _ROUTES,
     **{f"app/teach/{name}.py": (f"{_TEACH}/test_{name}.py",) for name in ("jobs", "worker", "photos", "folder", "judges")},
     **{f"app/teach/{name}.py": (f"{_TEACH}/test_{name}.py",) for name in ("calibrate", "familiar", "teach")},
-    "app/teach/alike.py": (f"{_TEACH}/test_teach.py",),
-    "app/teach/figures.py": (f"{_TEACH}/test_calibrate.py", f"{_TEACH}/test_teach.py"),
+    "app/teach/alike.py": (f"{_TEACH}/test_figures.py",),
+    "app/teach/figures.py": (f"{_TEACH}/test_figures.py",),
 }
 """Each module, and the tests that are run on its mutants: those that start no server, where there are such."""
 
