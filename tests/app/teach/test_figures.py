@@ -61,3 +61,6 @@ def test_a_fingerprint_says_where_it_gets_brighter():
     rows = np.zeros((16, 17), np.uint8)
     rows[3, 5] = 200
     assert np.flatnonzero(fingerprint(Image.fromarray(rows))).tolist() == [3 * 16 + 4]
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8))
+    cells = np.asarray(noise.convert("L").resize((17, 16), Image.Resampling.LANCZOS), int)
+    assert fingerprint(noise).tolist() == (np.diff(cells, axis=1) > 0).ravel().tolist()
