@@ -150,14 +150,14 @@ def test_every_end_of_a_mutants_tests_but_their_passing_counts_as_noticed(folder
         mutate.verdicts(folder, MODULE)
 
 
-def test_survivors_are_tried_again_when_tests_have_changed(folder, monkeypatch):
-    path = codes(folder, failed=1, passed=0, endless=36, none=33)
+def test_survivors_without_a_reason_are_tried_again_when_tests_have_changed(folder, explained, monkeypatch):
+    path = codes(folder, **{"app.failed": 1, HALF: 0, OPEN: 36})
+    (folder / "mutants" / MODULE).write_text(CODE)
     mutate.prepared(MODULE)
     assert None not in json.loads(path.read_text())["exit_code_by_key"].values(), "they have not"
     monkeypatch.setitem(mutate.MEASURED, MODULE, ("tests/app/inference/test_sloppy.py",))
     mutate.prepared(MODULE)
-    kept = {"failed": 1, "passed": None, "endless": None, "none": None}
-    assert json.loads(path.read_text())["exit_code_by_key"] == kept
+    assert json.loads(path.read_text())["exit_code_by_key"] == {"app.failed": 1, HALF: 0, OPEN: None}
 
 
 def test_a_module_whose_mutants_are_known_is_not_tried_again_until_it_changes(folder):

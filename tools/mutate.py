@@ -6,8 +6,8 @@ mutmut makes the mutants and runs the tests of MEASURED on each, in build/mutate
 scores and the survivors go into benchmarks/mutation.json. Each survivor is explained in tests/mutants.toml; the exit status
 is 1 where one is not, or where a score is below LEAST, and 3 where the run was stopped before its end.
 
-A mutant's functions keep their verdict until their code changes, and survivors are tried again when tests change. Deleting
-build/mutate/ forgets all verdicts.
+A function's mutants keep their verdicts until its code changes, and survivors that are not explained are tried again when
+tests change. Deleting build/mutate/ forgets all verdicts.
 """
 
 import argparse
@@ -159,13 +159,17 @@ def settings(module: str) -> str:
 
 
 def _forget_survivors(folder: Path, module: str) -> None:
-    """Have survivors tried again, and the tests looked at again for what they reach."""
+    """Have survivors tried again that are not explained, and the tests looked at again for what they reach."""
     (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     meta = folder / "mutants" / f"{module}.meta"
     if meta.exists():
         known = json.loads(meta.read_text())
         codes = known["exit_code_by_key"]
-        known["exit_code_by_key"] = {name: code if _VERDICTS.get(code) == "killed" else None for name, code in codes.items()}
+        names = [name for name, code in codes.items() if code is not None and _VERDICTS.get(code) != "killed"]
+        again = {
+            name for name, one in zip(names, told(names, module, mutated(folder, module)), strict=True) if not one["why"]
+        }
+        known["exit_code_by_key"] = {name: None if name in again else code for name, code in codes.items()}
         meta.write_text(json.dumps(known))
 
 
@@ -222,20 +226,7 @@ def mutated(folder: Path, module: str) -> str:
 def judged(module: str, by_name: dict[str, str], code: str) -> dict[str, Any]:
     """A module's entry in benchmarks/mutation.json."""
     counts = Counter(by_name.values())
-    functions = {node.name: node for node in ast.walk(ast.parse(code)) if isinstance(node, _FUNCTION)}
-    lines, reasons = code.splitlines(), explanations()
-
-    def source(name: str) -> list[str]:
-        return [line.replace(name, "") for line in lines[functions[name].lineno - 1 : functions[name].end_lineno]]
-
-    survivors = []
-    for name, verdict in by_name.items():
-        if verdict in ("survived", "untested"):
-            mutant = name.rpartition(".")[2]
-            original = mutant.partition("__mutmut_")[0]
-            function = original.removeprefix("xǁ").replace("ǁ", ".") if "ǁ" in original else original.removeprefix("x_")
-            diff = changed(source(f"{original}__mutmut_orig"), source(mutant))
-            survivors.append({"function": function, "diff": diff, "why": reasons.get((module, function, diff), "")})
+    survivors = told([name for name, verdict in by_name.items() if verdict in ("survived", "untested")], module, code)
     caught = counts["killed"] + counts["timeout"]
     return {
         "mutants": len(by_name),
@@ -245,6 +236,23 @@ def judged(module: str, by_name: dict[str, str], code: str) -> dict[str, Any]:
         "score": round(caught / len(by_name), 4),
         "survivors": survivors,
     }
+
+
+def told(names: list[str], module: str, code: str) -> list[dict[str, str]]:
+    """The function of each mutant, what was changed in it, and why it survives."""
+    functions = {node.name: node for node in ast.walk(ast.parse(code)) if isinstance(node, _FUNCTION)}
+    lines, reasons = code.splitlines(), explanations()
+
+    def source(name: str) -> list[str]:
+        return [line.replace(name, "") for line in lines[functions[name].lineno - 1 : functions[name].end_lineno]]
+
+    mutants = []
+    for mutant in (name.rpartition(".")[2] for name in names):
+        original = mutant.partition("__mutmut_")[0]
+        function = original.removeprefix("xǁ").replace("ǁ", ".") if "ǁ" in original else original.removeprefix("x_")
+        diff = changed(source(f"{original}__mutmut_orig"), source(mutant))
+        mutants.append({"function": function, "diff": diff, "why": reasons.get((module, function, diff), "")})
+    return mutants
 
 
 def changed(before: list[str], after: list[str]) -> str:

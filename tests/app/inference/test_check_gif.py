@@ -33,6 +33,7 @@ def container(major: bytes, *compatible: bytes, size: int | None = None, behind:
         (container(b"msf1", b"hevc", b"avif"), "HEIC"),
         (container(b"mif1", b"miaf", b"avif"), "AVIF"),
         (container(b"msf1", b"avif"), "AVIF"),
+        (container(b"mif1", b"avif", b"miaf"), "AVIF"),
         (container(b"mif1", b"AVIF", b"HEIC"), None),
         (container(b"mif1"), None),
         (container(b"mif2", b"heic"), None),
