@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help wheel test-wheel sbom licences release-notes sign serve test coverage test-all test-marked test-docker test-browser test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help wheel test-wheel sbom licences release-notes sign serve test coverage mutate test-all test-marked test-docker test-browser test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,13 +24,25 @@ test: $(VENV)/.dev  ## run the quick tests, JOBS=2 at a time; they need neither 
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or slow or soak)" $(addprefix --ignore=,$(WITHOUT))
 
 # These test the modules of [tool.coverage] in pyproject.toml. `make test WITHOUT='$(MEASURED)'` runs the other quick tests.
-MEASURED = tests/app/inference/cage $(addprefix tests/app/inference/test_,decode.py format_names.py heif.py image_checks.py sloppy.py) \
+MEASURED = tests/app/inference/cage $(addprefix tests/app/inference/test_,check_edges.py decode.py decode_exactly.py format_names.py heif.py image_checks.py sloppy.py) \
   $(addprefix tests/app/inference/networks/test_,edits.py versions.py) tests/app/middleware tests/app/schemas tests/app/server \
   tests/app/teach $(addprefix tests/app/routes/test_,corrections.py edits.py options.py own.py teach.py) tests/app/test_capacity.py \
   tests/app/test_errors.py $(addprefix tests/security/test_,connection.py connection_ends.py strangers.py)
 
 coverage: $(VENV)/.dev  ## run the quick tests of what stands between strangers and the network; fails below 100 % of branches
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or slow or soak)" --cov --cov-report=term-missing $(MEASURED)
+
+# An environment of its own for mutmut, which also sees what tests need.
+MUTMUT = build/mutate/env
+
+mutate: $(MUTMUT)/.installed  ## break MODULE=app/..., or each of them, in hundreds of ways; fails where tests notice too few
+	$(RUN) -m tools.mutate $(MODULE)
+
+$(MUTMUT)/.installed: requirements/mutate.txt $(VENV)/.dev
+	$(RUN) -m venv --clear $(MUTMUT)
+	$(MUTMUT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutate.txt
+	$(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$(echo $(MUTMUT)/lib/python*/site-packages)/development.pth
+	touch $@
 
 test-all: test test-marked  ## run every test but the soak tests; those for Docker and a browser where these are there
 
@@ -119,6 +131,7 @@ lock: $(VENV)/.dev  ## pin the newest versions that fit pyproject.toml
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/ray.in -c requirements/serve.txt -o requirements/ray.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/release.in -o requirements/release.txt
 	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/audit.in -o requirements/audit.txt
+	$(RUN) -m uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/mutate.in -c requirements/dev.txt -o requirements/mutate.txt
 	# pip takes the newest version of what is needed with extras, such as pydantic[email], unless a constraint names it.
 	sed -i '1s/^/-c serve.txt\n/' requirements/dev.txt requirements/signed.txt
 

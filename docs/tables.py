@@ -87,6 +87,12 @@ def twin() -> str:
     return table
 
 
+def mutation() -> str:
+    """Of how many faults, put into each module on purpose, its tests notice how many."""
+    table: str = import_module("tools.mutate").table(result("mutation"))
+    return table
+
+
 def settings() -> str:
     """Every setting of the service."""
     rows = [f"| `{name}` | {f'`{default}`' if default else 'none'} | {text} |" for name, default, text in Settings.table()]
@@ -101,6 +107,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers-in-short": benchmark("peers", "short", "peers.table"),
     "accuracy": accuracy,
     "held-out": held_out,
+    "mutation": mutation,
     "twin": twin,
     "settings": settings,
 }

@@ -249,7 +249,9 @@ def _on_white(image: Image.Image) -> Image.Image:
     """Any mode to RGB: deep greys keep their high byte, transparent pixels become white."""
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_eight_bits(np.asarray(image)))
-    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+    if image.mode == "La":  # a TIFF's greys, multiplied by their opacity already: Pillow knows only this way out of it
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info:
         layer = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.new("RGB", layer.size, "white")
         image.paste(layer, mask=layer)

@@ -112,6 +112,7 @@ ELSEWHERE = {
     "SOAK_HOURS=1 make soak-long": "takes an hour",
     "make test": "is what runs this test",
     "make coverage": "is run by CI, instead of a part of make test",
+    "make mutate MODULE=app/inference/image_checks.py": "takes minutes: tests/test_mutation.py runs what it is made of",
     "make check": "is run by CI, before the tests",
     ".venv/bin/pre-commit install": "needs a repository: tests/test_github.py checks what it installs",
     "docker compose up --build": "is run by tests/docker/test_image.py",

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.capacity import UploadBudget
 from app.server import body as bodies
@@ -233,3 +234,38 @@ def test_a_request_that_arrives_byte_by_byte_is_read():
         for byte in post(5, b"Connection: close") + b"photo":
             connection.sendall(bytes([byte]))
         assert everything(connection).endswith(b"5")
+
+
+def test_what_is_cut_off_is_counted_and_told_why():
+    def counted(status: int) -> float:
+        labels = {"route": "", "method": "", "status": str(status)}
+        return REGISTRY.get_sample_value("catscope_requests_total", labels) or 0
+
+    cases = (
+        (b"no request at all\r\n\r\n", 400, "The bytes received are not an HTTP/1.1 request."),
+        (GET[:-2], 408, "The request's head did not arrive within 0.3 s."),
+        (post(9) + b"photo", 408, "The request's body arrived too slowly: 5 bytes so far."),
+        (GET[:-2] + b"X: " + bytes([120]) * 70_000, 431, "has more than 65536 bytes."),
+        (post(2000) + bytes(1500), 503, "Upload memory is full (1000 bytes); retry shortly."),
+    )
+    with served(uploads=UploadBudget(1000)) as (address, *_):
+        for data, status, says in cases:
+            before = counted(status)
+            with connect(address) as connection:
+                connection.sendall(data)
+                members = problem(everything(connection))
+            assert (members["status"], counted(status) - before) == (status, 1)
+            assert members["detail"].endswith(says)
+
+
+def test_what_is_open_and_held_is_counted():
+    def shown(name: str) -> float | None:
+        return REGISTRY.get_sample_value(f"catscope_{name}")
+
+    opened = shown("connections")
+    with served(body_s=20) as (address, uploads, _):
+        with connect(address) as connection:
+            connection.sendall(post(LARGE) + bytes(100_000))
+            wait_until(lambda: uploads.bytes == 100_000)
+            wait_until(lambda: (shown("connections") - opened, shown("held_bytes")) == (1, 100_000))
+        wait_until(lambda: (shown("connections") - opened, shown("held_bytes")) == (0, 0))

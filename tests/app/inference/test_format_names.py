@@ -8,7 +8,7 @@ from PIL import Image
 
 from app.errors import UnsupportedImage
 from app.inference.decode import decode
-from app.inference.format_names import raw_name
+from app.inference.format_names import name_of, raw_name
 from tests.app.inference.hostile import tiff
 from tests.conftest import encoded
 
@@ -68,3 +68,82 @@ def test_a_scan_that_is_saved_as_a_tiff_is_no_camera_raw(cat_image):
 def test_a_directory_of_tags_that_ends_early_is_read_as_far_as_it_goes():
     data = tiff([(50706, 1, 4, 1)])
     assert raw_name(data[:4] + struct.pack("<I", 8) + b"\xff\xff" + data[10:]) == "camera RAW (DNG)"
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (b"NIKON CORPORATION", "camera RAW (Nikon NEF)"),
+        (b"SONY", "camera RAW (Sony ARW)"),
+        (b"PENTAX", "camera RAW (Pentax PEF)"),
+        (b"SAMSUNG", "camera RAW (Samsung SRW)"),
+        (b"Hasselblad", "camera RAW (Hasselblad 3FR)"),
+        (b"Leaf", "camera RAW"),
+    ],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_sensors_values_are_named_by_their_cameras_make(make, name, order):
+    def short(value: int) -> int:
+        return value if order == "<" else value << 16
+
+    for kind in (32803, 34892):
+        data = tiff([(262, 3, 1, short(kind)), (271, 2, len(make), 8 + 2 + 2 * 12 + 4)], order=order) + make
+        assert raw_name(data) == name
+    assert raw_name(tiff([(262, 4, 1, 32803)], order=order)) == "camera RAW"
+    assert raw_name(tiff([(262, 3, 1, short(2)), (271, 2, 4, 0)], order=order)) == ""
+
+
+@pytest.mark.parametrize(("subfile", "raw"), [(0, ""), (1, "camera RAW"), (2, ""), (3, "camera RAW")])
+def test_a_preview_with_the_photo_in_a_further_directory_is_a_raw(subfile, raw):
+    assert raw_name(tiff([(254, 4, 1, subfile), (330, 4, 1, 999)])) == raw
+    assert raw_name(tiff([(254, 4, 1, subfile)])) == ""
+    assert raw_name(tiff([(330, 4, 1, 999)])) == ""
+
+
+def test_tags_are_looked_for_in_their_directory_alone():
+    dng = tiff([(50706, 1, 4, 1)])
+    assert raw_name(dng[:4] + struct.pack("<I", 2**32 - len(dng) + 8) + dng[8:]) == "", "no offset counts from the end"
+    two = tiff([(1, 1, 1, 1), (50706, 1, 4, 1)])
+    assert raw_name(two[:8] + struct.pack("<H", 1) + two[10:]) == "", "the second is not counted"
+    assert raw_name(tiff([(1, 4, 50706, 0)])) == "", "a tag begins every twelve bytes"
+
+
+def test_as_many_tags_are_looked_at_as_that_and_a_cr2_is_of_one_order():
+    assert raw_name(tiff([(1, 1, 1, 1)] * 1999 + [(50706, 1, 4, 1)])) == "camera RAW (DNG)"
+    assert raw_name(tiff([(1, 1, 1, 1)] * 2000 + [(50706, 1, 4, 1)])) == ""
+    assert raw_name(b"MM\0*\0\0\0\x10CR\2\0" + bytes(40)) == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("\ufeffein Brief".encode("utf-16-le"), "text"),
+        ("\ufeffein Brief".encode("utf-16-be"), "text"),
+        ("\ufeff<SVG/>".encode("utf-16-le"), "SVG"),
+        (b" \t\r\n<HTML>", "HTML"),
+        (b"<head>", "HTML"),
+        (b"<body>", "HTML"),
+        (b"a <svg", "SVG"),
+        (b"text <html>", "text"),
+        (b"X<html>", "text"),
+        (b"XX", "text"),
+        (b"DATA:text/plain,a", "data URI"),
+        (b"data:;base64", "data URI"),
+        (b"data: nothing", "text"),
+        (b"[1, 2]", "JSON"),
+        (b"\x0c", "text"),
+        (b"a page\x0canother", "text"),
+        (b"a bell\x07", "of an unknown format"),
+        ("é".encode() * 600, "text"),
+        (b"a" + "é".encode() * 600, "text"),
+        (b"caf\xe9", "text"),
+        (b"caf\xe9 cr\xe8me", "of an unknown format"),
+        (bytes(1024) + b"text", "only zeros"),
+        (bytes(1023) + b"x", "of an unknown format"),
+        (b"\0\0\0\x0aftypab", "MP4 video"),
+        (b"\0\0\0\x0cftyp3gp5", "3GP video"),
+        (b"\0\0\0\x0cftypmif2", "HEIF with another coding than HEVC or AV1"),
+    ],
+)
+def test_texts_and_containers_are_named_by_how_they_begin(data, name):
+    assert name_of(data) == name

@@ -120,6 +120,12 @@ def test_a_compressed_body_is_415(coding, status):
     assert asked(b"x", content_encoding=coding)[0] == status
 
 
+def test_clients_of_the_open_inference_protocol_find_a_refusal_where_they_look():
+    for headers, pieces in (({"content_length": "101"}, (b"x",)), ({}, (b"x" * 101,))):
+        assert b'"error":"The request' in asked(*pieces, path="/v2/models/cat/infer", **headers)[2]
+        assert b'"error"' not in asked(*pieces, **headers)[2]
+
+
 def test_an_unknown_coding_is_named_but_not_at_length():
     body = asked(b"x", content_encoding="z" * 1000)[2]
     assert b"'" + b"z" * 40 + b"'" in body
@@ -160,6 +166,7 @@ def test_room_is_needed_for_what_is_sent_alone(method, status):
         ({"origin": "https://here"}, (), 200),
         ({"origin": "http://there"}, (), 403),
         ({"origin": "null"}, (), 403),
+        ({"origin": "http://there://here"}, (), 403),
         ({"origin": "http://there"}, ("http://there",), 200),
         ({"origin": "http://there"}, ("*",), 200),
         ({"origin": "http://there"}, ("http://elsewhere",), 403),
@@ -197,6 +204,10 @@ def test_a_page_of_another_site_may_ask(method, path):
 )
 def test_a_key_is_asked_for_where_some_are_configured(headers, status):
     assert asked(b"", admission=admitting(api_keys=("alpha",)), **headers)[0] == status
+
+
+def test_a_key_may_have_a_space():
+    assert asked(b"", admission=admitting(api_keys=("alpha beta",)), authorization="Bearer alpha beta")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -312,8 +323,8 @@ def test_clients_are_told_apart_by_their_address_where_there_are_no_keys_and_ope
 def test_what_is_no_request_passes():
     passed = []
 
-    async def app(scope, receive, send):
-        passed.append(scope["type"])
+    async def app(*what):
+        passed.append(what)
 
-    asyncio.run(admitting(app)({"type": "lifespan"}, None, None))
-    assert passed == ["lifespan"]
+    asyncio.run(admitting(app)({"type": "lifespan"}, min, max))
+    assert passed == [({"type": "lifespan"}, min, max)]

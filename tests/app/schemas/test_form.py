@@ -65,7 +65,7 @@ def test_a_name_may_be_a_bare_word_and_headers_may_be_written_in_capitals():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "ends in the middle"),
+        (b"", r"^The request body cannot be read: the form ends in the middle of a part\.$"),
         (b"junk", "cannot be read"),
         (part(b"file", b"photo"), "ends in the middle"),
         (part(b"file", b"photo") + END[:-4], "ends in the middle"),
@@ -90,10 +90,11 @@ def test_a_hundred_parts_are_read():
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (b"", "There is no body"),
+        (b"", r"missing\. There is no body with a content type; a photo is sent as multipart/form-data\."),
+        (b"x" * 100, f"The body is {'x' * 80};"),
         (b"image/jpeg", "The body is image/jpeg"),
         (b"application/x-www-form-urlencoded", "multipart/form-data"),
-        (b"multipart/form-data", "names no boundary"),
+        (b"multipart/form-data", r"^The request body cannot be read: the content type names no boundary\.$"),
         (b"multipart/form-data; boundary=" + b"x" * 5000, "cannot be read"),
     ],
 )
@@ -190,6 +191,23 @@ def test_a_long_option_does_not_end_the_options():
     assert reading.long_options == {"edits": b"[]"}
 
 
+def test_a_long_option_is_asked_for_after_the_photo():
+    body = {"type": "http.request", "body": part(b"edits", b"[]") + part(b"file", b"photo") + END}
+    request = request_of(FORM, body, reading=form.Reading({"edits"}))
+    assert asyncio.run(form.file(request)) == b"photo"
+    assert form.long_option(request, "edits") == b"[]"
+    assert form.long_option(request, "label") is None
+
+
+def test_a_body_in_one_message_is_not_copied():
+    body = bytes(100)
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    assert asyncio.run(form.whole(receive)) is body
+
+
 @pytest.mark.parametrize(
     ("names", "says"),
     [
@@ -211,7 +229,8 @@ def test_a_form_without_the_photo_is_told_what_it_has(names, says):
 def test_a_part_without_a_name_is_called_nothing():
     unnamed = b"--" + BOUNDARY + b"\r\nContent-Disposition: form-data\r\n\r\nphoto\r\n"
     bare = b"--" + BOUNDARY + b"\r\nX: y\r\n\r\nphoto\r\n"
-    for body in (unnamed, bare):
+    empty = b"--" + BOUNDARY + b"\r\nX: y\r\nContent-Disposition:\r\n\r\nphoto\r\n"
+    for body in (unnamed, bare, empty):
         with pytest.raises(InvalidRequest, match="The form has the part ''"):
             read(body + END)
 

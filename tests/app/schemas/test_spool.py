@@ -66,12 +66,13 @@ def test_an_empty_part_is_a_file_if_it_has_a_files_name(tmp_path, filename, kept
 @pytest.mark.parametrize(
     ("body", "error", "says"),
     [
-        (part(b"\xff", b"x") + END, InvalidRequest, "The name of a part is not text in UTF-8"),
+        (part(b"\xff", b"x") + END, InvalidRequest, r"^The name of a part is not text in UTF-8\.$"),
         (part(b"network", b"\xff", None) + END, InvalidRequest, "The option network is not text in UTF-8"),
         (part(b"network", b"x" * 1025, None) + END, InvalidRequest, "The option network has more than 1024 bytes"),
         (part(b"cat", b"x" * 101, b"big.jpg") + END, TooLarge, "The photo big.jpg has more than 100 bytes"),
         (part(b"cat", b"x", b"1") + part(b"cat", b"x" * 101, b"") + END, TooLarge, "The photo number 2 has more than"),
-        (b"", InvalidRequest, "ends in the middle of a part"),
+        (part(b"cat", b"x" * 101, b"y" * 100) + END, TooLarge, f"The photo {'y' * 80} has more than"),
+        (b"", InvalidRequest, r"^The request body cannot be read: the form ends in the middle of a part\.$"),
         (part(b"cat", b"x"), InvalidRequest, "ends in the middle of a part"),
         (b"no form at all", InvalidRequest, "cannot be read"),
     ],
@@ -89,7 +90,7 @@ def test_a_value_may_have_as_many_bytes_as_that_and_so_may_a_photo(tmp_path):
 
 @pytest.mark.parametrize("sent", [b"", part(b"cat", PHOTO)[:-200]])
 def test_a_client_that_leaves_is_told_apart_from_one_that_has_finished(tmp_path, sent):
-    with pytest.raises(InvalidRequest, match="it ended early"):
+    with pytest.raises(InvalidRequest, match=r"^The request body cannot be read: it ended early\.$"):
         spooled(tmp_path, sent, ending=(LOST,))
 
 
@@ -113,3 +114,20 @@ def test_a_disk_that_is_full_is_an_error_of_the_system_and_the_file_is_closed(tm
 def test_a_folder_that_is_gone_is_an_error_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError):
         spooled(tmp_path / "gone", part(b"cat", b"x") + END)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (None, "The body has no content type; photos are sent as multipart/form-data."),
+        (b"image/jpeg", "The body is image/jpeg; photos are sent as multipart/form-data."),
+        (b"x" * 100, f"The body is {'x' * 80}; photos are sent as multipart/form-data."),
+        (b"multipart/form-data", "The body is multipart/form-data; photos are sent as multipart/form-data."),
+    ],
+)
+def test_a_body_that_is_no_form_is_refused_with_what_is_sent(tmp_path, kind, says):
+    into = Spool(tmp_path, (), 100, lambda name: None)
+    headers = [(b"content-type", kind)] if kind else []
+    with pytest.raises(InvalidRequest) as refusal:
+        asyncio.run(into.receive(Request({"type": "http", "headers": headers}, None)))
+    assert str(refusal.value) == says

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from app.teach.familiar import fit, limit
+from app.inference import familiarity
+from app.inference.networks.onnx.other_classes import LAST
+from app.teach.familiar import fit, known, limit
 from app.teach.judges import folded
 
 CHANNELS = 60
@@ -43,3 +45,26 @@ def test_distances_are_those_of_photos_that_were_not_seen():
     means = np.repeat(random.gamma(0.1, 1.0, (20, 1, 2000)).astype(np.float32), 2, axis=1)
     known, distances = fit(means, labels, folded(labels, range(20)), 2)
     assert distances.min() > known.distances(means[:, 0]).max()
+
+
+def test_what_is_known_is_the_direction_of_each_class():
+    means, labels = photos(7)
+    looks = known(means, labels, 3)
+    assert (looks.stage, looks.limit, looks.unit.dtype) == (LAST, np.inf, np.float32)
+    assert np.allclose(looks.centre, means.reshape(-1, CHANNELS).mean(axis=0))
+    for label in range(3):
+        own = familiarity.levels(means)[labels == label].reshape(-1, CHANNELS).mean(axis=0)
+        assert np.allclose(looks.levels[label], own / np.linalg.norm(own))
+        own = familiarity.deviations(means, looks.centre, looks.unit)[labels == label].reshape(-1, CHANNELS).mean(axis=0)
+        assert np.allclose(looks.deviations[label], own / np.linalg.norm(own))
+
+
+def test_a_photos_distance_is_that_of_its_first_view_from_the_other_folds():
+    means, labels = photos(6)
+    means[:, 1] = means[::-1, 1]
+    folds = folded(labels, range(len(labels)))
+    looks, distances = fit(means, labels, folds, 3)
+    for fold in folds:
+        rest = [index for index in range(len(labels)) if index not in fold]
+        assert np.allclose(distances[fold], known(means[rest], labels[rest], 3).distances(means[fold, 0]))
+    assert looks.limit == limit(distances)

@@ -1,17 +1,23 @@
 """Files of photos are looked at in their order; those that cannot be read are said to be so, and the others are used."""
 
 import errno
+import hashlib
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from app.errors import NotFound
+from app.errors import InvalidRequest, NotFound
 from app.inference.networks.contract import load
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
+from app.inference.networks.onnx.other_classes import LAST
+from app.inference.tensor import to_tensor
+from app.teach import photos
 from app.teach.alike import alike, fingerprint
-from app.teach.photos import File, Seen, Skipped, in_order, look
+from app.teach.photos import MOST, MOST_TOGETHER, File, Seen, Skipped, check, check_name, in_order, look
 from tests.conftest import ROOT
 
 
@@ -52,3 +58,109 @@ def test_a_photo_and_its_small_copy_look_alike_and_another_does_not(cat_image):
     other = cat_image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     photos = [cat_image, other, cat_image.resize((120, 80)), Image.new("RGB", (90, 90), "red")]
     assert alike(np.stack([fingerprint(photo) for photo in photos])) == [0, 1, 0, 3]
+
+
+def many(count: int, classes: int = 2) -> dict[str, range]:
+    return {f"class {number}": range(count) for number in range(classes)}
+
+
+@pytest.mark.parametrize(
+    "classes", [many(5), many(MOST, 5), many(5, 20), many(5) | {"x" * 60: range(5)}, {"a": range(5), "A b": range(5)}]
+)
+def test_classes_within_the_limits_can_be_taught(classes):
+    check(classes)
+
+
+NAMES = ", ".join(many(5, 21))
+CANNOT = "cannot be a class's name, which has 1 to 60 printable characters and is not unsure or unfamiliar."
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        ({}, "There are 0 classes (none); from 2 to 20 can be taught."),
+        (many(5, 1), "There are 1 classes (class 0); from 2 to 20 can be taught."),
+        (many(5, 21), f"There are 21 classes ({NAMES}); from 2 to 20 can be taught."),
+        (many(5, 22), f"There are 22 classes ({NAMES}); from 2 to 20 can be taught."),
+        ({"y" * 99: range(5)}, f"There are 1 classes ({'y' * 60}); from 2 to 20 can be taught."),
+        ({"a": range(5), "b": range(4)}, "Class b has 4 photos; from 5 to 1000 of each are needed."),
+        ({"a": range(5), "b": range(MOST + 1)}, "Class b has 1001 photos; from 5 to 1000 of each are needed."),
+        (many(MOST, 5) | {"more": range(5)}, f"There are {MOST_TOGETHER + 5} photos; at most 5000 can be taught at once."),
+        ({"Straße": range(5), " STRASSE ": range(5)}, "The classes 'Straße' and ' STRASSE ' have one name."),
+        ({"a": range(5), "": range(5)}, f"'' {CANNOT}"),
+        ({"a": range(5), "Unsure": range(5)}, f"'Unsure' {CANNOT}"),
+        ({"a": range(5), " unfamiliar": range(5)}, f"' unfamiliar' {CANNOT}"),
+        ({"a": range(5), "b\n": range(5)}, f"'b\\n' {CANNOT}"),
+        ({"a": range(5), "x" * 61: range(5)}, f"'{'x' * 61}' {CANNOT}"),
+        ({"a": range(5), "x" * 99: range(5)}, f"'{'x' * 80}' {CANNOT}"),
+    ],
+)
+def test_classes_beyond_the_limits_are_refused_with_the_limit(classes, says):
+    with pytest.raises(InvalidRequest) as refused:
+        check(classes)
+    assert str(refused.value) == says
+
+
+def test_a_name_is_the_same_however_it_is_written():
+    assert check_name(" Große Katze ") == "grosse katze"
+
+
+def test_a_photo_is_seen_as_it_is_and_in_the_mirror(cat_photo, cat_image):
+    network = OnnxNetwork(load(ROOT / "model" / "cat"))
+    [seen] = look({"cat": [File("a", lambda: cat_photo)]}, network, 1_000_000, threads=1)
+    height, width, _ = network.contract.input_shape
+    tensor = to_tensor(cat_image, height, width)
+    for means, view in zip(seen.means, (tensor, tensor[:, :, ::-1]), strict=True):
+        stage = network.run(np.ascontiguousarray(view), [LAST]).stages[LAST]
+        assert np.array_equal(means, stage.mean(axis=(0, 1), dtype=np.float32))
+    assert seen.means.dtype == np.float32
+    assert seen.sha256 == hashlib.sha256(cat_photo).hexdigest()
+    assert np.array_equal(seen.looks, fingerprint(cat_image))
+
+
+def test_a_photo_of_too_many_pixels_is_skipped(cat_photo):
+    network = OnnxNetwork(load(ROOT / "model" / "cat"))
+    [skipped] = look({"cat": [File("a", lambda: cat_photo)]}, network, 1000, threads=1)
+    assert skipped.why.startswith("The photo has 451 x 300 = 135300 pixels; at most 1000 are accepted")
+
+
+def test_several_threads_work_ahead_and_stop_when_nobody_asks_for_more():
+    names, begun = set(), []
+
+    def work(number: int) -> int:
+        names.add(threading.current_thread().name.rpartition("_")[0])
+        begun.append(number)
+        time.sleep(0.01)
+        return number
+
+    done = in_order(work, range(1000), threads=2)
+    assert [next(done) for _ in range(3)] == [0, 1, 2]
+    done.close()
+    assert len(begun) < 1000, "the rest is not begun"
+    assert names == {"catscope-look"}
+
+
+def test_no_more_threads_work_than_are_asked_for(cat_photo):
+    names = set()
+
+    def read() -> bytes:
+        names.add(threading.current_thread().name)
+        time.sleep(0.01)
+        raise OSError("unread")
+
+    network = OnnxNetwork(load(ROOT / "model" / "cat"))
+    assert len(list(look({"cat": [File("a", read)] * 20}, network, 1_000_000, threads=1))) == 20
+    assert len(names) == 1
+
+
+def test_a_photo_is_decoded_no_larger_than_the_network_needs_it(cat_photo, monkeypatch):
+    network = OnnxNetwork(load(ROOT / "model" / "cat"))
+    asked, decode = [], photos.decode
+
+    def noted(*arguments: object) -> object:
+        asked.append(arguments)
+        return decode(*arguments)
+
+    monkeypatch.setattr(photos, "decode", noted)
+    photos.views(cat_photo, network, 1_000_000)
+    assert asked == [(cat_photo, 1_000_000, max(network.contract.input_shape))]

@@ -219,6 +219,55 @@ def test_an_edit_that_does_not_fit_is_refused_with_its_place_and_its_reason(tuto
         edits.changes([Edit("block5_conv", 0, mute=True), edit], tutorial.contract)
 
 
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (Edit("scores", 0), "it mutes nothing and has no kernel or bias of one channel."),
+        (Edit("probabilities"), "the probabilities sum to 1 and cannot be changed; change a stage before them."),
+    ],
+)
+def test_what_an_edit_cannot_do_is_said_in_a_sentence(tutorial, edit, says):
+    with pytest.raises(InvalidRequest) as refusal:
+        edits.changes([edit], tutorial.contract)
+    assert str(refusal.value) == f"edits[0]: {says}"
+
+
+def test_numbers_are_accepted_up_to_a_million(tutorial):
+    accepted = edits.changes([Edit("scores", 0, bias=1e6, kernel=np.full(128, -1e6))], tutorial.contract)
+    assert accepted.biases == {"scores": {0: 1e6}}
+    assert accepted.kernels["scores"][0].dtype == np.float32
+    assert (accepted.kernels["scores"][0] == -1e6).all()
+    for beyond in (-1000001.0, float("nan"), float("inf")):
+        with pytest.raises(InvalidRequest, match="must be a finite number"):
+            edits.changes([Edit("scores", 0, bias=beyond)], tutorial.contract)
+
+
+def test_what_is_muted_can_be_asked(tutorial):
+    changed = edits.changes([Edit("scores", 1, mute=True), Edit("block1_relu", mute=True)], tutorial.contract)
+    assert [changed.mutes("scores", channel) for channel in (0, 1)] == [False, True]
+    assert changed.mutes("block1_relu", 15)
+    assert not changed.mutes("dense", 0)
+    assert changed.muted["scores"].tolist() == [False, True]
+
+
+def test_changes_that_differ_have_different_keys(tutorial):
+    def key(*several: Edit) -> str:
+        return edits.changes(several, tutorial.contract).key
+
+    kernel = np.zeros(128)
+    other = np.arange(128) / 1000
+    ones = [
+        *(Edit("scores", 0, mute=True), Edit("scores", 1, mute=True), Edit("scores", mute=True)),
+        *(Edit("scores", 0, bias=0.0), Edit("scores", 0, bias=1.0), Edit("scores", 0, kernel=kernel)),
+        *(Edit("scores", 0, kernel=other), Edit("scores", 0, kernel=other, bias=0.0), Edit("dense", 0, mute=True)),
+    ]
+    assert len({key(), *(key(one) for one in ones)}) == len(ones) + 1
+    assert key() == ""
+    assert len(key(ones[0])) == 64
+    assert key(ones[0], ones[1]) == key(ones[1], ones[0])
+    assert key(Edit("scores", 0, kernel=other)) == key(Edit("scores", 0, kernel=other.astype(np.float32)))
+
+
 def test_a_stage_without_biases_gets_none(tutorial):
     contract = tutorial.contract
     dense = contract.stage("dense")

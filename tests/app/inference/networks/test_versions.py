@@ -194,6 +194,67 @@ def test_a_folders_network_is_its_name_or_the_one_above_its_version(versioned_di
     assert contract.load(versioned_dir / "tutorial" / "0.9.0").network == "tutorial"
 
 
+def found(roots: list[Path], pins: dict[str, str] | None = None, only: str | None = None) -> versions.Catalogue[str]:
+    """The versions by themselves, without a network's session."""
+    return versions.catalogue(roots, lambda contract: contract.version, pins or {}, only)
+
+
+def test_what_is_not_there_is_told_with_what_is(versioned_dir, model_dir, tmp_path_factory):
+    taught = tmp_path_factory.mktemp("taught")
+    shutil.copytree(model_dir / "dense", taught / "mine")
+    there = f"there are dense, tutorial, mine in {versioned_dir} and {taught}"
+    with pytest.raises(NetworkError) as refusal:
+        found([versioned_dir, taught], {"lion": "1"})
+    assert str(refusal.value) == f"CATSCOPE_VERSIONS names lion; {there}"
+    with pytest.raises(NetworkError) as refusal:
+        found([versioned_dir, taught], only="lion")
+    assert str(refusal.value) == f"there is no network lion; {there}"
+
+
+def test_every_reason_why_a_pinned_version_is_not_usable_is_told(versioned_dir):
+    for version in ("0.9.0", "0.10.0"):
+        spoil("contract.json", lambda data: data.replace(b'"network"', b'"network'))(versioned_dir / "tutorial" / version)
+    with pytest.raises(NetworkError) as refusal:
+        found([versioned_dir], {"tutorial": "0.9.0"})
+    first, *reasons = str(refusal.value).split("; ")
+    assert first == "CATSCOPE_VERSIONS names tutorial=0.9.0, its usable versions are none"
+    assert len(reasons) == 2
+    assert all(str(versioned_dir / "tutorial") in reason for reason in reasons)
+
+
+def test_versions_that_are_not_what_they_say_are_refused_by_their_names(versioned_dir):
+    tutorial = versioned_dir / "tutorial"
+    spoil("contract.json", lambda data: data.replace(b'"0.10.0"', b'"0.9.9"'))(tutorial / "0.10.0")
+    assert [str(error) for error in found([versioned_dir]).refused] == [
+        f"{tutorial / '0.10.0' / 'contract.json'} declares version 0.9.9, not 0.10.0"
+    ]
+    shutil.rmtree(tutorial / "0.10.0")
+    shutil.copytree(tutorial / "0.9.0", tutorial, dirs_exist_ok=True)
+    assert [str(error) for error in found([versioned_dir]).refused] == [
+        f"{tutorial} and {tutorial / '0.9.0'} are both version 0.9.0 of tutorial"
+    ]
+
+
+def test_a_network_that_cannot_be_made_is_passed_over(versioned_dir):
+    def make(contract) -> str:
+        if contract.version == "0.10.0":
+            raise NetworkError("no memory")
+        return contract.version
+
+    known = versions.catalogue([versioned_dir], make, {})
+    assert known.networks == {"dense": {"0.0.1": "0.0.1"}, "tutorial": {"0.9.0": "0.9.0"}}
+    assert [str(error) for error in known.refused] == ["no memory"]
+
+
+def test_another_folder_adds_versions_to_a_network_of_the_first(versioned_dir, model_dir, tmp_path_factory):
+    learned = tmp_path_factory.mktemp("learned")
+    add_version(model_dir, learned, "0.11.0")
+    shutil.copytree(model_dir / "dense", learned / "a")
+    assert versions.names([versioned_dir, learned]) == ["dense", "tutorial", "a"]
+    assert list(found([versioned_dir, learned]).networks["tutorial"]) == ["0.11.0", "0.10.0", "0.9.0"]
+    assert list(found([versioned_dir, learned], {"tutorial": "0.9.0"}).networks["tutorial"]) == ["0.9.0", "0.11.0", "0.10.0"]
+
+
 class TestServed:
     """Over HTTP: `0.10.0` is `dense` in disguise, so that its probabilities tell which version answered."""
 
