@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.errors import NetworkError
 from app.inference.networks.contract import Contract, load
+from app.inference.networks.onnx.other_classes import last_of
 from app.teach.photos import MOST_COMPARED, Seen, compared
 from app.teach.teach import teach
 from app.teach.twin import SET, Twin, compare, eyes, said
@@ -62,6 +64,11 @@ def test_without_the_twin_of_the_network_that_it_starts_from_there_is_none(cat):
     alone = replace(cat, int8=None)
     assert eyes(alone) is None
     assert twin(off(photos(), by=0.0), alone).why == "cat 2.0.0, from which it was taught, has no twin in integers"
+
+
+def test_a_twin_of_another_kind_is_named():
+    with pytest.raises(NetworkError, match="computes no head"):
+        last_of((ROOT / "model" / "tutorial" / "model.onnx").read_bytes())
 
 
 @pytest.mark.parametrize("known", [0, 20])
