@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,11 +123,29 @@ def prepared(module: str) -> Path:
         if path.name not in ("app", "tests", "build", "pyproject.toml") and not (copy / path.name).is_symlink():
             (copy / path.name).symlink_to(path)
     (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + settings(module))
+    _keep_whole(copy / f"{module}.meta", copy / module)
     tests, seen = digest(*MEASURED[module]), folder / "tests.sha256"
     if seen.exists() and seen.read_text() != tests:
         _forget_survivors(folder, module)
     seen.write_text(tests)
     return folder
+
+
+def _keep_whole(meta: Path, code: Path) -> None:
+    """Keep a copy of mutmut's verdicts, or take it back where mutmut was stopped while it wrote them. Without one, mutmut
+    begins anew, which it does where the mutants are not there either.
+    """
+    kept = meta.with_suffix(".kept")
+    if meta.exists():
+        try:
+            json.loads(meta.read_text())
+        except ValueError:
+            for path in (meta, *([] if kept.exists() else [code])):
+                path.unlink()
+            if kept.exists():
+                shutil.copy(kept, meta)
+        else:
+            shutil.copy(meta, kept)
 
 
 def digest(*paths: str) -> str:
