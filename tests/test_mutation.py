@@ -145,9 +145,10 @@ def test_every_end_of_a_mutants_tests_but_their_passing_counts_as_noticed(folder
     codes(folder, failed=1, untried=None)
     with pytest.raises(SystemExit, match="untried"):
         mutate.verdicts(folder, MODULE)
-    codes(folder, failed=1, unknown=255)
-    with pytest.raises(SystemExit, match="did not run on 1 mutants, unknown first"):
+    path = codes(folder, failed=1, unknown=255)
+    with pytest.raises(SystemExit, match="did not run on 1 mutants, unknown first; the next run tries again"):
         mutate.verdicts(folder, MODULE)
+    assert json.loads(path.read_text())["exit_code_by_key"] == {"failed": 1, "unknown": None}
 
 
 def test_survivors_without_a_reason_are_tried_again_when_tests_have_changed(folder, explained, monkeypatch):

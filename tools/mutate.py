@@ -227,12 +227,17 @@ def tried(folder: Path, jobs: int, end: float | None) -> bool:
 
 def verdicts(folder: Path, module: str) -> dict[str, str]:
     """What became of each mutant, by its name: killed, timeout, survived or untested. Raises SystemExit for others."""
-    codes = json.loads((folder / "mutants" / f"{module}.meta").read_text())["exit_code_by_key"]
+    meta = folder / "mutants" / f"{module}.meta"
+    known = json.loads(meta.read_text())
+    codes = known["exit_code_by_key"]
     if None in codes.values():
         raise SystemExit("error: mutmut left mutants untried")
     if failed := [name for name, code in codes.items() if code == _NOT_RUN]:
+        known["exit_code_by_key"] = codes | dict.fromkeys(failed)
+        meta.write_text(json.dumps(known))
         raise SystemExit(
-            f"error: tests did not run on {len(failed)} mutants, {failed[0]} first: does pytest know their ids?"
+            f"error: tests did not run on {len(failed)} mutants, {failed[0]} first; the next run tries again. If that does "
+            "not help, pytest may refuse the id of a test."
         )
     return {name: "timeout" if code in _TIMED_OUT else _VERDICTS.get(code, "killed") for name, code in codes.items()}
 
