@@ -145,9 +145,10 @@ def test_every_end_of_a_mutants_tests_but_their_passing_counts_as_noticed(folder
     codes(folder, failed=1, untried=None)
     with pytest.raises(SystemExit, match="untried"):
         mutate.verdicts(folder, MODULE)
-    codes(folder, failed=1, unknown=255)
-    with pytest.raises(SystemExit, match="did not run on 1 mutants, unknown first"):
+    path = codes(folder, failed=1, unknown=255)
+    with pytest.raises(SystemExit, match="did not run on 1 mutants, unknown first; the next run tries again"):
         mutate.verdicts(folder, MODULE)
+    assert json.loads(path.read_text())["exit_code_by_key"] == {"failed": 1, "unknown": None}
 
 
 def test_survivors_without_a_reason_are_tried_again_when_tests_have_changed(folder, explained, monkeypatch):
@@ -158,6 +159,21 @@ def test_survivors_without_a_reason_are_tried_again_when_tests_have_changed(fold
     monkeypatch.setitem(mutate.MEASURED, MODULE, ("tests/app/inference/test_sloppy.py",))
     mutate.prepared(MODULE)
     assert json.loads(path.read_text())["exit_code_by_key"] == {"app.failed": 1, HALF: 0, OPEN: None}
+
+
+def test_verdicts_that_were_cut_off_are_those_of_the_run_before(folder):
+    path, code = codes(folder, failed=1), folder / "mutants" / MODULE
+    code.write_text(CODE)
+    whole = path.read_text()
+    path.write_text(whole[:20])
+    mutate.prepared(MODULE)
+    assert not path.exists(), "there was no run before: mutmut makes both anew"
+    assert not code.exists()
+    path.write_text(whole)
+    mutate.prepared(MODULE)
+    path.write_text("")
+    mutate.prepared(MODULE)
+    assert path.read_text() == whole
 
 
 def test_a_module_whose_mutants_are_known_is_not_tried_again_until_it_changes(folder):

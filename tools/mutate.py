@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,11 +123,29 @@ def prepared(module: str) -> Path:
         if path.name not in ("app", "tests", "build", "pyproject.toml") and not (copy / path.name).is_symlink():
             (copy / path.name).symlink_to(path)
     (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + settings(module))
+    _keep_whole(copy / f"{module}.meta", copy / module)
     tests, seen = digest(*MEASURED[module]), folder / "tests.sha256"
     if seen.exists() and seen.read_text() != tests:
         _forget_survivors(folder, module)
     seen.write_text(tests)
     return folder
+
+
+def _keep_whole(meta: Path, code: Path) -> None:
+    """Keep a copy of mutmut's verdicts, or take it back where mutmut was stopped while it wrote them. Without one, mutmut
+    begins anew, which it does where the mutants are not there either.
+    """
+    kept = meta.with_suffix(".kept")
+    if meta.exists():
+        try:
+            json.loads(meta.read_text())
+        except ValueError:
+            for path in (meta, *([] if kept.exists() else [code])):
+                path.unlink()
+            if kept.exists():
+                shutil.copy(kept, meta)
+        else:
+            shutil.copy(meta, kept)
 
 
 def digest(*paths: str) -> str:
@@ -208,12 +227,17 @@ def tried(folder: Path, jobs: int, end: float | None) -> bool:
 
 def verdicts(folder: Path, module: str) -> dict[str, str]:
     """What became of each mutant, by its name: killed, timeout, survived or untested. Raises SystemExit for others."""
-    codes = json.loads((folder / "mutants" / f"{module}.meta").read_text())["exit_code_by_key"]
+    meta = folder / "mutants" / f"{module}.meta"
+    known = json.loads(meta.read_text())
+    codes = known["exit_code_by_key"]
     if None in codes.values():
         raise SystemExit("error: mutmut left mutants untried")
     if failed := [name for name, code in codes.items() if code == _NOT_RUN]:
+        known["exit_code_by_key"] = codes | dict.fromkeys(failed)
+        meta.write_text(json.dumps(known))
         raise SystemExit(
-            f"error: tests did not run on {len(failed)} mutants, {failed[0]} first: does pytest know their ids?"
+            f"error: tests did not run on {len(failed)} mutants, {failed[0]} first; the next run tries again. If that does "
+            "not help, pytest may refuse the id of a test."
         )
     return {name: "timeout" if code in _TIMED_OUT else _VERDICTS.get(code, "killed") for name, code in codes.items()}
 

@@ -232,6 +232,26 @@ def test_what_an_edit_cannot_do_is_said_in_a_sentence(tutorial, edit, says):
     assert str(refusal.value) == f"edits[0]: {says}"
 
 
+def test_a_stage_that_is_not_there_is_named_but_not_at_length(tutorial):
+    with pytest.raises(InvalidRequest, match=f"has no stage '{'x' * 80}'; its stages"):
+        edits.changes([Edit("x" * 100, mute=True)], tutorial.contract)
+
+
+def test_a_kernel_of_one_input_may_lack_its_last_axis(tutorial):
+    contract, plain = tutorial.contract, tutorial.contract.stage("block1_conv")
+    stage = replace(plain, kind="depthwise_convolution")
+    contract = replace(contract, stages=tuple(stage if one is plain else one for one in contract.stages))
+    height, width, inputs = contract.filter_shape(stage)
+    assert inputs == 1
+    numbers = np.arange(height * width).reshape(height, width)
+    for kernel in (numbers, numbers[..., np.newaxis]):
+        changed = edits.changes([Edit(stage.name, 0, kernel=kernel)], contract).kernels[stage.name][0]
+        assert (changed.shape, changed.dtype, changed[..., 0].tolist()) == ((height, width, 1), np.float32, numbers.tolist())
+    for kernel in (numbers[0], numbers.ravel()):
+        with pytest.raises(InvalidRequest, match="the kernel has the shape"):
+            edits.changes([Edit(stage.name, 0, kernel=kernel)], contract)
+
+
 def test_numbers_are_accepted_up_to_a_million(tutorial):
     accepted = edits.changes([Edit("scores", 0, bias=1e6, kernel=np.full(128, -1e6))], tutorial.contract)
     assert accepted.biases == {"scores": {0: 1e6}}
