@@ -70,7 +70,10 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "app/inference/cage/confinement.py": (f"{_INFERENCE}/cage/test_confinement.py",),
     "app/routes/own/teach.py": _ROUTES,
     **{f"app/teach/{name}.py": (f"{_TEACH}/test_{name}.py",) for name in ("jobs", "worker", "photos", "folder", "judges")},
-    **{f"app/teach/{name}.py": (f"{_TEACH}/test_{name}.py",) for name in ("calibrate", "familiar", "teach")},
+    **{
+        f"app/teach/{name}.py": (f"{_TEACH}/test_{name}.py",)
+        for name in ("agreement", "calibrate", "familiar", "teach", "twin")
+    },
     "app/teach/alike.py": (f"{_TEACH}/test_figures.py",),
     "app/teach/figures.py": (f"{_TEACH}/test_figures.py",),
 }

@@ -14,8 +14,11 @@ from tests.conftest import ROOT
 
 SHORT = "worker.LONGEST_S, worker.STALLED_S = 1, 1; "
 LONG = SHORT + "photos.decode = lambda *_: time.sleep(0.5)"
-STALLED = SHORT + "photos.decode = lambda *_: time.sleep(3600)"
-"""Code outside of Python, which does not come back: it runs on a thread, and no signal reaches it."""
+LOADED = "worker.OnnxNetwork = worker.twin.eyes = lambda *_: None; "
+STALLED = SHORT + LOADED + "photos.decode = lambda *_: time.sleep(3600)"
+"""Code outside of Python, which does not come back: it runs on a thread, and no signal reaches it. Nothing is loaded before, in
+which the time could be over already.
+"""
 
 INSIDE = f"""
 {SHORT}
