@@ -2,11 +2,11 @@
 
     .venv/bin/python -m benchmarks.classify --out benchmarks/classify.json
 
-The limit is that of `benchmarks.load`: decoding, resizing and the network, or its twin in integers where that is preferred, in
-a process for each core. It is measured before and after each round, and all start anew each time, since a process can have
-luck with its memory. The start of the command counts apart from what it does from its first row on, which is what a folder of
-any size comes close to. The photos of the memory rows are links to the same four, in ten folders, answered by `tutorial`, so
-that most of the work is outside the network. `--parts` measures a part and leaves the others in the JSON as they are.
+The limit is that of `benchmarks.load`: decoding, resizing and the network, or its twin in integers where that is preferred,
+in a process for each core. It is measured before and after each run of the command, and all start anew each time, since a
+process can have luck with its memory. The start of the command counts apart from what it does from its first row on, which
+is what a large folder comes close to. The photos of the memory rows are links to the same four, in ten folders, answered by
+`tutorial`, so that most of the work is outside the network. `--parts` measures a part and leaves the rest of the JSON as it is.
 """
 
 import argparse
