@@ -6,7 +6,7 @@ The limit is that of `benchmarks.load`: decoding, resizing and the network, or i
 in a process for each core. It is measured before and after each run of the command, and all start anew each time, since a
 process can have luck with its memory. The start of the command counts apart from what it does from its first row on, which
 is what a large folder comes close to. The photos of the memory rows are links to the same four, in ten folders, answered by
-`tutorial`, so that most of the work is outside the network. `--parts` measures a part and leaves the rest of the JSON as it is.
+`tutorial`, so that most of the work is outside the network. `--parts` measures a part and leaves the rest of the JSON.
 """
 
 import argparse
