@@ -56,10 +56,10 @@ def ways() -> dict[str, Way]:
 
     cv2.setNumThreads(1)
     candidates = {"Pillow, whole": Way(lambda data: decode(data).image, _reduced)}
-    for least in sorted({2.0, 1.95, OVERSAMPLING}, reverse=True):
+    for least in sorted({2.0, 1.9, OVERSAMPLING}, reverse=True):
         side = round(least * SIDE / OVERSAMPLING)
         candidates[_pillow_name(least)] = Way(lambda data, side=side: decode(data, side=side).image, _reduced)
-    for least, fast in ((2.0, False), (1.95, False), (2.0, True)):
+    for least, fast in ((2.0, False), (1.9, False), (2.0, True)):
         name = f"simplejpeg, n/8, at least {least:g} times{', fast transforms' if fast else ''}"
         wanted = {"min_height": int(least * SIDE), "min_width": int(least * SIDE), "fastdct": fast, "fastupsample": fast}
         read = functools.partial(simplejpeg.decode_jpeg, colorspace="RGB", **wanted)
