@@ -26,10 +26,10 @@ from benchmarks.load import limit
 from benchmarks.machine import described
 
 COUNTS = (1_000, 10_000, 100_000)
-ROUNDS = 6
-PHOTOS = {"web": 1000, "phone": 240}
+ROUNDS = 4
+PHOTOS = {"web": 800, "phone": 200}
 PARTS = (*PHOTOS, "memory")
-SECONDS = 6  # for the limit, twice per round
+SECONDS = 5  # for the limit, twice per round
 LOOKING_S = 0.02
 """Pause between two looks at what a run has written."""
 

@@ -36,10 +36,20 @@ from benchmarks.readers import CONTRACT, SIDE, Way, ours, reduced_array, ways
 MIXES = {"web": photos.web, "phone": photos.phone}
 ROUNDS = {"web": 40, "phone": 8}
 FRACTION_ROUNDS, RESTART_ROUNDS, NETWORK_ROUNDS = 8, 8, 40
-SAMPLED = 60
+SAMPLED = 30
 """Photos of each folder that are enlarged, evenly spread."""
 WILD = "val-wild"
-PACKAGES = ("pillow", "simplejpeg", "opencv-python-headless", "pyvips", "pyvips-binary", "ajpegli", "pyjpegli", "kornia-rs")
+PACKAGES = (
+    "pillow",
+    "simplejpeg",
+    "opencv-python-headless",
+    "pyvips",
+    "pyvips-binary",
+    "ajpegli",
+    "pyjpegli",
+    "kornia-rs",
+    "cykooz-resizer",
+)
 PARTS = ("times", "fractions", "answers", "restarts")
 
 
