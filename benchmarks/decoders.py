@@ -71,21 +71,28 @@ def main() -> None:
         result = json.loads(arguments.out.read_text())
     result |= described() | {"versions": versions((*PACKAGES, "onnxruntime")), "rounds": ROUNDS}
     result |= {"libjpeg_turbo_of_pillow": features.version_feature("libjpeg_turbo"), "ours": ours()}
+
+    def save() -> None:
+        if arguments.out:
+            arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
     if "times" in arguments.parts:
         result["network_ms"] = network_times()
         result["times"] = {mix: times(candidates, make(), ROUNDS[mix]) for mix, make in MIXES.items()}
+        save()
     if "fractions" in arguments.parts:
         result["fractions"] = fractions(photos.phone(), FRACTION_ROUNDS)
+        save()
+    if "restarts" in arguments.parts:
+        result["restarts"] = restart_markers(arguments.data)
+        save()
     if "answers" in arguments.parts:
         result.setdefault("answers", {})
         for name, files in sources(arguments.data).items():
             if not arguments.sets or name in arguments.sets:
                 result["answers"][name] = answers(name, files)
                 print(name, json.dumps(result["answers"][name]), flush=True)
-    if "restarts" in arguments.parts:
-        result["restarts"] = restart_markers(arguments.data)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+                save()
     if set(PARTS) <= set(result):
         print(table(result), fractions_table(result), restarts_table(result), sep="\n\n")
 
