@@ -48,8 +48,8 @@ def main() -> None:
     for part in options.parts:
         measured = {"rows": [memory(count) for count in options.counts]} if part == "memory" else speed(part, options.rounds)
         result[part] = described() | measured
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+        if options.out:
+            options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(table(result) if set(PARTS) <= set(result) else json.dumps(result, indent=1))
 
 

@@ -3,10 +3,11 @@
     .peers/decoders/bin/python -m benchmarks.decoders --data photos --out benchmarks/decoders.json
 
 The environment has benchmarks/requirements/decoders.txt. Each candidate (benchmarks/readers.py) decodes a photo and reduces
-it to the network's size on one thread, in turns, after the checks and the digest that the service makes of every photo. Web
-and phone photos are those of benchmarks/photos.py. Answers are compared with the service's on the same photos, on those of
-val-wild, and on photos of every val- folder in `--data` that are enlarged to the size of a phone's, since they are too small
-to be decoded at a fraction. `--parts` and `--sets` measure a part of it and leave the rest of the JSON as it is.
+it to the network's size on one thread, in turns, after the checks and the digest that the service makes of every photo. CPU
+time counts, which other work on the machine disturbs less. Web and phone photos are those of benchmarks/photos.py. Answers
+are compared with the service's on the same photos, on those of val-wild, and on photos of every val- folder in `--data` that
+are enlarged to the size of a phone's, since they are too small to be decoded at a fraction. `--parts` and `--sets` measure a
+part of it and leave the rest of the JSON as it is.
 """
 
 import argparse
@@ -34,8 +35,8 @@ from benchmarks.machine import described, versions
 from benchmarks.readers import CONTRACT, SIDE, Way, ours, reduced_array, ways
 
 MIXES = {"web": photos.web, "phone": photos.phone}
-ROUNDS = {"web": 40, "phone": 8}
-FRACTION_ROUNDS, RESTART_ROUNDS, NETWORK_ROUNDS = 8, 8, 40
+ROUNDS = {"web": 30, "phone": 6}
+FRACTION_ROUNDS, RESTART_ROUNDS, NETWORK_ROUNDS = 6, 6, 30
 SAMPLED = 30
 """Photos of each folder that are enlarged, evenly spread."""
 WILD = "val-wild"
@@ -98,17 +99,17 @@ def main() -> None:
 
 
 def times(candidates: Mapping[str, Way], data: list[bytes], rounds: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds per photo of each candidate, and those of decoding alone, in turns."""
+    """Median CPU milliseconds per photo of each candidate, and those of decoding alone, in turns."""
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
     for turn in range(rounds + 1):
         for name, way in candidates.items():
             for photo in data:
-                began = time.perf_counter()
+                began = time.process_time()
                 decoded = way.read(photo)
-                middle = time.perf_counter()
+                middle = time.process_time()
                 way.reduce(decoded)
                 if turn:  # the first round warms up
-                    seconds[name].append((middle - began, time.perf_counter() - began))
+                    seconds[name].append((middle - began, time.process_time() - began))
                 del decoded
     return {
         name: {"decoding_ms": _median_ms(one for one, _ in values), "ms": _median_ms(both for _, both in values)}
@@ -121,16 +122,16 @@ def _median_ms(seconds: Any) -> float:
 
 
 def network_times() -> dict[str, float]:
-    """Median milliseconds of the network and of its twin, one of which every photo needs in addition."""
+    """Median CPU milliseconds of the network and of its twin, one of which every photo needs in addition."""
     network, twin = OnnxNetwork(CONTRACT), IntegerTwin(CONTRACT)
     tensor, pixels = np.zeros((1, SIDE, SIDE, 3), np.float32), np.zeros((1, SIDE, SIDE, 3), np.uint8)
     runs: dict[str, Callable[[], object]] = {"float32": lambda: network.run(tensor), "int8": lambda: twin.run(pixels)}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(NETWORK_ROUNDS):
         for name, run in runs.items():
-            began = time.perf_counter()
+            began = time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(time.process_time() - began)
     return {name: _median_ms(values) for name, values in seconds.items()}
 
 
