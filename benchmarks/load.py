@@ -132,12 +132,18 @@ def begin(precision: str = "auto") -> None:
 
 def loop(mix: list[bytes], seconds: int) -> float:
     """Photos per second of one worker that `begin` has prepared."""
+    count, passed, _ = counted(mix, seconds)
+    return count / passed
+
+
+def counted(mix: list[bytes], seconds: int) -> tuple[int, float, float]:
+    """The same as photos, the seconds that they took, and those of CPU time."""
     _work(mix[0])
-    count, began = 0, time.perf_counter()
+    count, began, used = 0, time.perf_counter(), time.process_time()
     while (passed := time.perf_counter() - began) < seconds:
         _work(mix[count % len(mix)])
         count += 1
-    return count / passed
+    return count, passed, time.process_time() - used
 
 
 def _alone(mix: list[bytes]) -> float:
