@@ -5,9 +5,9 @@
 The limit is that of `benchmarks.load`: decoding, resizing and the network, or its twin in integers where that is preferred,
 in a process for each core. It is measured before and after each run of the command, and all start anew each time, since a
 process can have luck with its memory. CPU time is compared, too: other work on the machine disturbs it less. The start is
-counted apart from what the command does from its first row on, which is what a large folder comes close to. The photos of the memory
-rows are links to the same four, in ten folders, answered by `tutorial`, so that most of the work is outside the network.
-`--parts` measures a part and leaves the rest of the JSON.
+counted apart from what the command does from its first row on, which is what a large folder comes close to. The photos of
+the memory rows are links to the same four, in ten folders, answered by `tutorial`, so that most of the work is outside the
+network. `--parts` measures a part and leaves the rest of the JSON.
 """
 
 import argparse
