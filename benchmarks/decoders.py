@@ -38,7 +38,7 @@ MIXES = {"web": photos.web, "phone": photos.phone}
 ROUNDS = {"web": 30, "phone": 6}
 FRACTION_ROUNDS, RESTART_ROUNDS, NETWORK_ROUNDS = 6, 6, 30
 SAMPLED = 30
-"""Photos of each folder that are enlarged, evenly spread."""
+"""Photos of each folder that are enlarged, evenly spread, and of val-wild that are not."""
 WILD = "val-wild"
 PACKAGES = (
     "pillow",
@@ -155,10 +155,14 @@ def sources(data: Path) -> dict[str, list[Path] | None]:
     folders = {folder.name: sorted(folder.glob("*/*.jp*g")) for folder in sorted(data.glob("val-*")) if folder.is_dir()}
     sets: dict[str, list[Path] | None] = dict.fromkeys(MIXES)
     if WILD in folders:
-        sets[WILD] = folders[WILD]
+        sets[WILD] = _spread(folders[WILD], SAMPLED)
     for name, files in folders.items():
-        sets[f"enlarged/{name}"] = files[:: max(1, len(files) // SAMPLED)][:SAMPLED]
+        sets[f"enlarged/{name}"] = _spread(files, SAMPLED)
     return sets
+
+
+def _spread(files: list[Path], count: int) -> list[Path]:
+    return files[:: max(1, len(files) // count)][:count]
 
 
 def answers(name: str, files: list[Path] | None) -> dict[str, Any]:
