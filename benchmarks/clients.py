@@ -8,8 +8,6 @@ long they wait and how many are refused. Both speak HTTP/1.1 and are written in 
 """
 
 import json
-import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -28,11 +26,6 @@ BOUNDARY = "------------------------d74496d66958873e"
 """As long as those of curl and browsers: searching a photo for a longer boundary is faster than for a short one."""
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
-
-
-def machine() -> str:
-    """The machine that a result was measured on."""
-    return f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
 def form(data: bytes, name: str = "file") -> bytes:

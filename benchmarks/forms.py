@@ -22,7 +22,8 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI, Request
 
-from benchmarks.clients import FORM, form, machine
+from benchmarks.clients import FORM, form
+from benchmarks.machine import machine
 
 ROUNDS = 15
 SIZES = {"phone": (3_500_000, 40), "web": (150_000, 200)}

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.clients import machine
+from benchmarks.machine import machine
 from tests.app.inference.hostile import hostile
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.clients import FORM, form, missing, saturate
-from benchmarks.load import CORES, MIXES, PATHS, SATURATING, begin, described, loop
+from benchmarks.load import CORES, MIXES, PATHS, SATURATING, begin, loop
+from benchmarks.machine import described
 from benchmarks.start import ROOT, resident, revision, start
 
 PATH = PATHS["bare"]

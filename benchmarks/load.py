@@ -14,7 +14,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from benchmarks import photos
 from benchmarks.clients import FORM, at_rate, form, missing, saturate
+from benchmarks.machine import described
 from benchmarks.start import resident, start
 
 ROOT = Path(__file__).parent.parent
@@ -132,12 +132,18 @@ def begin(precision: str = "auto") -> None:
 
 def loop(mix: list[bytes], seconds: int) -> float:
     """Photos per second of one worker that `begin` has prepared."""
+    count, passed, _ = counted(mix, seconds)
+    return count / passed
+
+
+def counted(mix: list[bytes], seconds: int) -> tuple[int, float, float]:
+    """The same as photos, the seconds that they took, and those of CPU time."""
     _work(mix[0])
-    count, began = 0, time.perf_counter()
+    count, began, used = 0, time.perf_counter(), time.process_time()
     while (passed := time.perf_counter() - began) < seconds:
         _work(mix[count % len(mix)])
         count += 1
-    return count / passed
+    return count, passed, time.process_time() - used
 
 
 def _alone(mix: list[bytes]) -> float:
@@ -147,17 +153,6 @@ def _alone(mix: list[bytes]) -> float:
         _work(mix[turn % len(mix)])
         times.append(time.perf_counter() - began)
     return statistics.median(times) * 1000
-
-
-def described() -> dict:
-    """The processor, and which of its instructions matter here."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    kind = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
-    flags = next((line.split(": ")[1].split() for line in lines if line.startswith("flags")), [])
-    return {
-        "machine": f"{CORES} cores, {kind}, {platform.machine()}, Python {platform.python_version()}",
-        "instructions": [name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8") if name in flags],
-    }
 
 
 def table(result: dict) -> str:

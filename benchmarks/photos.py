@@ -1,5 +1,6 @@
 """The photos of the benchmarks, made from the photographs that scikit-image ships, so that anyone can reproduce them."""
 
+import functools
 import io
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def phone() -> list[bytes]:
     return [_jpeg(photograph, PHONE, 90, grain=25.0) for photograph in _photographs()]
 
 
+def as_of_a_phone(path: Path) -> bytes:
+    """A photo enlarged to the size of a phone's, upright or not as it was, with the same grain: it has no more detail than
+    before, but is decoded as one of that size is.
+    """
+    with Image.open(path) as image:
+        size = PHONE if image.width >= image.height else PHONE[::-1]
+        return _jpeg(image.convert("RGB"), size, 90, grain=25.0)
+
+
 def _photographs() -> list[Image.Image]:
     folder = Path(skimage.data.__file__).parent
     return [Image.open(folder / name).convert("RGB") for name in PHOTOGRAPHS if (folder / name).exists()]
@@ -29,8 +39,13 @@ def _photographs() -> list[Image.Image]:
 def _jpeg(image: Image.Image, size: tuple[int, int], quality: int, grain: float = 0.0) -> bytes:
     larger = image.resize(size, Image.Resampling.LANCZOS)
     if grain:
-        noise = Image.effect_noise(size, grain)
-        larger = Image.blend(larger, Image.merge("RGB", [noise] * 3), 0.25)
+        larger = Image.blend(larger, _noise(size, grain), 0.25)
     out = io.BytesIO()
     larger.save(out, "JPEG", quality=quality)
     return out.getvalue()
+
+
+@functools.cache
+def _noise(size: tuple[int, int], grain: float) -> Image.Image:
+    """Grey noise, made once, since making it takes longer than all the rest."""
+    return Image.merge("RGB", [Image.effect_noise(size, grain)] * 3)

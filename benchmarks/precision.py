@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from benchmarks import engines
-from benchmarks.runtimes import arguments, held_out, machine, trained
+from benchmarks.runtimes import arguments, held_out, measured_on, trained
 from training.integers.layers import layers
 from training.integers.observe import observe
 from training.integers.twin import Recipe, recipe, twin
@@ -65,7 +65,12 @@ def main() -> None:
         odds = {name: log_odds(pool, file, held_out_photos) for name, file in files.items()}
         single = one_at_a_time(pool, seen, held_out_photos, odds["float"]) if options.layers else None
     times = measured(files, held_out_photos[:1].astype(np.float32))
-    result = machine() | {"rounds": ROUNDS, "ranges_from_photos": len(photos), "photos": len(held_out_photos), "trials": {}}
+    result = measured_on() | {
+        "rounds": ROUNDS,
+        "ranges_from_photos": len(photos),
+        "photos": len(held_out_photos),
+        "trials": {},
+    }
     for name in trials:
         result["trials"][name] = compared(odds[name], odds["float"]) | {
             "ms": round(times[name], 2),

@@ -13,7 +13,6 @@ Both write their part of the JSON and leave the other. Integers stand for ranges
 import argparse
 import hashlib
 import json
-import os
 import platform
 import random
 import statistics
@@ -21,7 +20,6 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from importlib import metadata
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -32,6 +30,7 @@ import numpy as np
 from app.inference.decode import decode
 from app.inference.networks.contract import load
 from app.inference.tensor import to_pixels
+from benchmarks.machine import described, versions
 
 SETS = ("val-pets", "val-breeds", "val-objects", "val-wild", "catvnoncat-test")
 PACKAGES = ("onnxruntime", "openvino", "nncf", "ai-edge-litert", "tensorflow-cpu", "numpy")
@@ -62,7 +61,7 @@ def main() -> None:
     engines.prepare(folder, trained(options))
     names = options.only.split(",") if options.only else list(engines.CANDIDATES)
     previous = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    result = machine() | {"rounds": ROUNDS, "ranges_from_photos": RANGES_FROM}
+    result = measured_on() | {"rounds": ROUNDS, "ranges_from_photos": RANGES_FROM}
     result |= {part: previous[part] for part in ("time", "accuracy") if part in previous}
     if options.accuracy:
         result["accuracy"] = accuracy(names, folder, options)
@@ -221,13 +220,9 @@ def arguments(text: str) -> argparse.ArgumentParser:
     return parser
 
 
-def machine() -> dict[str, Any]:
+def measured_on() -> dict[str, Any]:
     """What the figures were measured on and with."""
-    kinds = [line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().split("\n") if line.startswith("model name")]
-    return {
-        "machine": f"{os.cpu_count()} cores, {kinds[0] if kinds else ''}, {platform.machine()}",
-        "versions": {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
-    }
+    return described() | {"versions": versions(PACKAGES) | {"python": platform.python_version()}}
 
 
 def table(result: dict) -> str:

@@ -29,7 +29,7 @@ GIVE_UP_S = 60
 
 def main() -> None:
     """Start both RUNS times for each number of processes."""
-    from benchmarks.clients import machine  # not above: uvicorn's processes import this module, and would pay for it
+    from benchmarks.machine import machine  # not above: uvicorn's processes import this module, and would pay for it
 
     result: dict[str, Any] = {"machine": machine(), "runs": RUNS, "seconds_until_all_serve": {}}
     for count in COUNTS:

@@ -102,6 +102,8 @@ def settings() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     **{name: benchmark(name) for name in BENCHMARKS},
     "bulk-on-paper": benchmark("bulk", "paper_table"),
+    "decoders-fractions": benchmark("decoders", "fractions_table"),
+    "decoders-restarts": benchmark("decoders", "restarts_table"),
     "unfamiliar": benchmark("teach", "unfamiliar_table"),
     "peers": benchmark("peers", "tables", "peers.table"),
     "peers-in-short": benchmark("peers", "short", "peers.table"),

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks.clients import machine
+from benchmarks.machine import machine
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "reliability.json"
 

@@ -68,7 +68,10 @@ def read(path: str, max_bytes: int) -> bytes:
     if path == STDIN and sys.stdin is None:
         raise OSError("standard input is closed")
     with sys.stdin.buffer if path == STDIN else Path(path).open("rb") as file:
-        data = file.read(max_bytes + 1)
+        size = max_bytes if path == STDIN else min(max_bytes, os.fstat(file.fileno()).st_size)
+        data = file.read(size + 1)  # asking for no more than there is saves memory that would be zeroed in vain
+        if len(data) > size:  # it has grown, or its size is not known before
+            data += file.read(max_bytes + 1 - len(data))
     if len(data) > max_bytes:
         raise TooLarge(f"The file is larger than the {max_bytes} bytes accepted (CATSCOPE_MAX_BYTES).")
     return data

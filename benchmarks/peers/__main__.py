@@ -19,7 +19,8 @@ from pathlib import Path
 import httpx2
 
 from benchmarks import photos
-from benchmarks.clients import machine, missing
+from benchmarks.clients import missing
+from benchmarks.machine import machine
 from benchmarks.peers import measure
 from benchmarks.peers.measure import measured, measured_ours, say
 from benchmarks.peers.running import ROOT, Failed, running

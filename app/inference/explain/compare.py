@@ -43,7 +43,7 @@ def compare(
     Raises what `decode` raises.
     """
     known = originals or {}
-    photo = decode(data, max_pixels, MAX_SIDE // OVERSAMPLING)
+    photo = decode(data, max_pixels, int(MAX_SIDE / OVERSAMPLING))
     reduced = photo.image
     reduced.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
     results = []
