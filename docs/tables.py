@@ -82,9 +82,15 @@ def held_out() -> str:
 
 def twin() -> str:
     """How the twin of `cat` in integers answers beside the network."""
-    known = json.loads((ROOT / "model" / "cat" / "contract.json").read_text())["int8"]
-    table: str = import_module("app.teach.agreement").table(known)
-    return table
+    known = json.loads((ROOT / "model" / "cat" / "contract.json").read_text())["int8"]["sets"]
+    columns = ("photos", "right_float", "right", "changed", "handed_over", "right_alone", "changed_alone", "opposite_alone")
+    total = {column: sum(one[column] for one in known.values()) for column in columns}
+    rows = [
+        f"| {name} | " + " | ".join(f"{one[column]:,}" for column in columns) + " |"
+        for name, one in (known | {"all": total}).items()
+    ]
+    head = "| set | photos | right, in float | right | verdicts differ | left to it | alone: right | differ | opposite |"
+    return "\n".join([head, "|---" * 9 + "|", *rows])
 
 
 def mutation() -> str:

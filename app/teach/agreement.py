@@ -120,22 +120,6 @@ def plain(sets: Mapping[str, Agreement]) -> dict[str, Any]:
     return {name: asdict(one) for name, one in sets.items()}
 
 
-def table(known: Mapping[str, Any]) -> str:
-    """What a contract says of its network's twin, as a Markdown table."""
-    lines = [
-        "| set | photos | right, in float | right | verdicts differ | left to it | alone: right | differ | opposite |",
-        "|---" * 9 + "|",
-    ]
-    sets = {name: Agreement(**one) for name, one in known["sets"].items()}
-    counts = [list(asdict(one).values()) for one in sets.values()]
-    total = Agreement(*(sum(column) for column in zip(*counts, strict=True)))
-    for name, one in (sets | {"all": total}).items():
-        shown = [one.photos, one.right_float, one.right, one.changed, one.handed_over]
-        shown += [one.right_alone, one.changed_alone, one.opposite_alone]
-        lines.append(f"| {name} | " + " | ".join(f"{count:,}" for count in shown) + " |")
-    return "\n".join(lines)
-
-
 def _right(probabilities: np.ndarray, labels: np.ndarray) -> int:
     return int((probabilities.argmax(axis=1) == labels).sum())
 

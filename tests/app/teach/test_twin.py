@@ -1,6 +1,7 @@
 """What was taught gets a twin in integers where both agree, and none, with the reason, where they do not."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from app.errors import NetworkError
 from app.inference.networks.contract import Contract, load
 from app.inference.networks.onnx.other_classes import last_of
+from app.teach.folder import write
 from app.teach.photos import MOST_COMPARED, Seen, compared
 from app.teach.teach import teach
 from app.teach.twin import SET, Twin, compare, eyes, said
@@ -51,6 +53,15 @@ def test_a_twin_that_says_something_else_is_refused(cat):
     assert made.contract is None
     assert said(made.plain()).startswith("It answers in float only: integers ")
     assert made.sets[SET]["opposite_alone"] > 1
+
+
+def test_a_twin_that_is_refused_is_not_written_and_the_reason_stands_in_the_metrics(cat, tmp_path):
+    made = write(teach(CLASSES, off(photos(), by=-40.0, every=15)), cat, tmp_path / "mine")
+    contract, metrics = (json.loads((tmp_path / "mine" / f"{name}.json").read_text()) for name in ("contract", "metrics"))
+    assert "int8" not in contract
+    assert contract["files"].keys() == {"model.onnx", "photos.npz"}
+    assert not (tmp_path / "mine" / "int8.onnx").exists()
+    assert metrics["cross_validation"]["int8"]["refused"] == made.why != ""
 
 
 def test_a_twin_that_would_leave_most_photos_to_the_network_is_not_worth_it(cat):
