@@ -26,7 +26,7 @@ from app.inference.predict import PredictOptions, predict
 from app.teach import folder, twin
 from app.teach.photos import Eyes, File, look
 from app.teach.teach import teach
-from benchmarks.clients import machine
+from benchmarks.machine import machine
 from benchmarks.own_classes import by_kind
 from benchmarks.teach import COUNTS, TASKS, Labelled, drawn, others
 
