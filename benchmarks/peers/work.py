@@ -4,7 +4,8 @@
 thread per core for each pass. `ours` uses the service's code inside the peer: decoding at a reduced size where that is
 enough, and one thread per pass, so that passes run in parallel.
 
-The peers' own Pythons import this module, so it may only need numpy, Pillow and ONNX Runtime.
+The peers' own Pythons import this module, so it may only need numpy, Pillow and ONNX Runtime; `ours` also needs isal, which
+the service's modules import.
 """
 
 import io
