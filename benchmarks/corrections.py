@@ -11,7 +11,6 @@ promoted, the old one goes on answering.
 Needs 3 GB of memory: the last feature map of every photo is kept, so that each new version's answer is exact.
 """
 
-import argparse
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -33,6 +32,7 @@ from app.learn.corrected import see, split
 from app.learn.fit import log_odds
 from app.learn.promotion import refusals
 from app.learn.remembering import candidate
+from benchmarks import draws
 from training.config import Refinement
 from training.data import manifest
 from training.data.manifest import Photo
@@ -60,13 +60,9 @@ class Set:
 
 def main() -> None:
     """Read the command line, measure, print and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", required=True, type=Path, help="folder that holds a folder for each split")
-    parser.add_argument("--manifests", required=True, type=Path, nargs="+", help="CSV files that say what each photo shows")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/corrections.json"))
-    parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--first", type=int, default=100, help="the first draw's seed")
-    arguments = parser.parse_args()
+    options = draws.parser(__doc__, "corrections", 10)
+    options.add_argument("--first", type=int, default=100, help="the first draw's seed")
+    arguments = options.parse_args()
     network = OnnxNetwork(contract.load(Path("model/cat")))
     known = memory.load(network.contract)
     if known is None:

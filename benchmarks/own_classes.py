@@ -10,7 +10,6 @@ class. A fifth, of which there are enough photos for 1,000 a class, shows what m
 The shipped `cat`, from which its namesake here starts, has seen many of these photos, labelled only as cats or no cats.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -29,6 +28,7 @@ from keras import layers
 from app.errors import CatscopeError
 from app.inference.decode import decode
 from app.inference.tensor import to_pixels
+from benchmarks import draws
 from training.config import RECIPES
 from training.tasks.train import train
 from training.transfer.transfer import transfer
@@ -75,14 +75,10 @@ NETWORKS = ("cat", "plain", "tutorial")
 
 def main() -> None:
     """Read the command line, measure what is missing, print and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", required=True, type=Path, help="folder that holds a folder for each split")
-    parser.add_argument("--manifests", required=True, type=Path, nargs="+", help="CSV files that say what each photo shows")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/own_classes.json"))
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
-    parser.add_argument("--counts", nargs="+", type=int, default=(20, 150, 1000), help="photos a class")
-    arguments = parser.parse_args()
+    options = draws.parser(__doc__, "own_classes", 5)
+    options.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    options.add_argument("--counts", nargs="+", type=int, default=(20, 150, 1000), help="photos a class")
+    arguments = options.parse_args()
     kinds = by_kind(arguments.manifests, arguments.data)
     result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"runs": []}
     done = {(run["task"], run["draw"], run["photos"], run["network"]) for run in result["runs"]}

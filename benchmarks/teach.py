@@ -12,7 +12,6 @@ were taught, and so are those of a class that was left out: the area under the R
 The network `cat`, from which teaching starts, has seen many of these photos, labelled only as cats or no cats.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -38,6 +37,7 @@ from app.inference.tensor import to_tensor
 from app.teach.familiar import known
 from app.teach.photos import File, Seen, Skipped, look
 from app.teach.teach import teach
+from benchmarks import draws
 from benchmarks.own_classes import by_kind
 from training.networks.pretrained import pretrained
 
@@ -81,12 +81,8 @@ EPOCHS, BATCH, RATE = 100, 16, 1e-3
 
 def main() -> None:
     """Read the command line, measure, print and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", required=True, type=Path, help="folder that holds a folder for each split")
-    parser.add_argument("--manifests", required=True, type=Path, nargs="+", help="CSV files that say what each photo shows")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/teach.json"))
-    parser.add_argument("--draws", type=int, default=5)
-    arguments = parser.parse_args()
+    options = draws.parser(__doc__, "teach", 5)
+    arguments = options.parse_args()
     kinds = by_kind(arguments.manifests, arguments.data)
     network = OnnxNetwork(contract.load(Path("model/cat")))
     start = pretrained(SIDE)

@@ -9,7 +9,6 @@ Times are the processor's, which other work on the machine changes less than the
 A run that is in --out already is not repeated, so an interrupted benchmark goes on.
 """
 
-import argparse
 import json
 import tempfile
 import time
@@ -26,6 +25,7 @@ from app.inference.predict import PredictOptions, predict
 from app.teach import folder, twin
 from app.teach.photos import Eyes, File, look
 from app.teach.teach import teach
+from benchmarks import draws
 from benchmarks.machine import machine
 from benchmarks.own_classes import by_kind
 from benchmarks.teach import COUNTS, TASKS, Labelled, drawn, others
@@ -37,12 +37,8 @@ STRANGERS = 50
 
 def main() -> None:
     """Read the command line, measure, print and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", required=True, type=Path, help="folder that holds a folder for each split")
-    parser.add_argument("--manifests", required=True, type=Path, nargs="+", help="CSV files that say what each photo shows")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/teach_int8.json"))
-    parser.add_argument("--draws", type=int, default=2)
-    arguments = parser.parse_args()
+    options = draws.parser(__doc__, "teach_int8", 2)
+    arguments = options.parse_args()
     kinds = by_kind(arguments.manifests, arguments.data)
     strangers = [path for paths in others(kinds, arguments.data).values() for path in paths][:: 250 // STRANGERS]
     result: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"runs": []}
