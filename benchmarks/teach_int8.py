@@ -37,7 +37,7 @@ STRANGERS = 50
 
 def main() -> None:
     """Read the command line, measure, print and write the table."""
-    options = draws.parser(__doc__, "teach_int8", 2)
+    options = draws.parser(__doc__, "teach_int8", 1)
     arguments = options.parse_args()
     kinds = by_kind(arguments.manifests, arguments.data)
     strangers = [path for paths in others(kinds, arguments.data).values() for path in paths][:: 250 // STRANGERS]
