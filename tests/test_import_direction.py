@@ -40,7 +40,7 @@ APP_LAYERS = [
         "app.inference.networks",
     ],
     ["app.inference.jpeg", "app.inference.familiarity"],
-    ["app.errors"],
+    ["app.errors", "app.ahead"],
     ["app"],
 ]
 TRAINING_LAYERS = [

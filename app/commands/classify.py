@@ -10,9 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import IO
 
 from tqdm import tqdm
 
+from app.ahead import in_order
 from app.capacity import cores
 from app.commands import photos, results, streams
 from app.commands.results import Row
@@ -31,9 +31,6 @@ from app.inference.networks.engines.network import Network
 from app.inference.networks.load import load_all
 from app.inference.predict import PredictOptions, predict
 from app.settings import Settings, bare
-
-AHEAD = 4
-"""Photos per thread that may be in progress or finished before it is their turn to be written."""
 
 DECODING_S = 60.0
 """How long a photo of a rare format may take to be decoded."""
@@ -118,8 +115,7 @@ def _answer(network: Network, arguments: argparse.Namespace, settings: Settings,
         out, output_format = _output(arguments, network.contract, tally, stack)
         left = (path for path in photos.walk(arguments.photos, tally.passed_over) if photos.key(path) not in tally.resumed)
         threads = arguments.threads or settings.threads or cores()
-        # The garbage collector might close it on one of its own threads, which cannot wait for itself.
-        rows = stack.enter_context(closing(answers(left, lambda path: _row(path, network, settings), threads)))
+        rows = stack.enter_context(closing(in_order(lambda path: _row(path, network, settings), left, threads)))
         return _write(rows, out, output_format, tally, arguments)
 
 
@@ -195,24 +191,6 @@ def _write(
             if stopped.is_set():
                 return False
     return True
-
-
-def answers(paths: Iterable[str], answer: Callable[[str], Row], threads: int) -> Generator[Row]:
-    """Apply `answer` to every path on `threads` threads and yield the rows in the order of the paths."""
-    waiting: deque[Future[Row]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="catscope")
-    try:
-        for path in paths:
-            try:
-                waiting.append(pool.submit(answer, path))
-            except RuntimeError as error:
-                raise ValueError(f"{threads} threads cannot be started; --threads N takes fewer") from error
-            if len(waiting) > threads * AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _row(path: str, network: Network, settings: Settings) -> Row:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         check(classes)
         total = sum(map(len, classes.values()))
         looked_at: list[Seen | Skipped] = []
-        with tqdm(total=total, unit="photo", dynamic_ncols=True, disable=arguments.quiet or not sys.stderr.isatty()) as bar:
-            threads = arguments.threads or settings.threads or cores()
-            for photo in look(classes, network, settings.max_pixels, threads, twin.eyes(network.contract)):
+        threads = arguments.threads or settings.threads or cores()
+        looks = look(classes, network, settings.max_pixels, threads, twin.eyes(network.contract))
+        meter = tqdm(total=total, unit="photo", dynamic_ncols=True, disable=arguments.quiet or not sys.stderr.isatty())
+        with meter as bar, closing(looks):
+            for photo in looks:
                 looked_at.append(photo)
                 bar.update()
         taught = teach.teach(tuple(classes), looked_at)

@@ -1,16 +1,17 @@
 """A network's corrections come in; what it sees in their photos goes out, those to learn from and those held out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from app.ahead import in_order
 from app.corrections.records import Correction
 from app.errors import RequestError
 from app.inference.networks.engines.network import Network
 from app.learn.attention import attended
 from app.teach.alike import alike
-from app.teach.photos import Eyes, Skipped, compared, in_order, views
+from app.teach.photos import Eyes, Skipped, compared, views
 
 FEWEST = 10
 """Corrections that are needed to learn from them."""
@@ -47,9 +48,9 @@ def look(
     max_pixels: int,
     threads: int,
     integers: Eyes | None = None,
-) -> Iterator[Look | Skipped]:
+) -> Generator[Look | Skipped]:
     """Each correction in turn; one that cannot be used is skipped. `photo` has the bytes of the photo of a SHA-256, and
-    `integers` are those of the network's twin, which looks at some of the photos.
+    `integers` are those of the network's twin, which looks at some of the photos. It is to be closed, see `in_order`.
     """
     classes, together = network.contract.classes, len(corrections)
 

@@ -1,6 +1,7 @@
 """A network's versions and its corrections come in; a new version in the store goes out, or why there is none."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +75,10 @@ def learn(
         base, known = (served, None) if taught else remembering.base_of(versions, served)
         integers = eyes(served.contract) if taught else None
         looked_at: list[Look | Skipped] = []
-        for one in look(corrections[:MOST], photo, base, limits.max_pixels, limits.threads, integers):
-            looked_at.append(one)
-            done(len(looked_at))
+        with closing(look(corrections[:MOST], photo, base, limits.max_pixels, limits.threads, integers)) as looks:
+            for one in looks:
+                looked_at.append(one)
+                done(len(looked_at))
         photos, skipped = usable(looked_at)
         if len(photos) < FEWEST:
             reason = f" {skipped[0].name}: {skipped[0].why}" if skipped else ""

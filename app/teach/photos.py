@@ -1,22 +1,18 @@
 """The files of photos come in, class by class; what a network sees in each goes out."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
+from app.ahead import in_order
 from app.errors import InvalidRequest, RequestError
 from app.inference.cage.photos import decode
 from app.inference.networks.engines.network import Network
 from app.inference.networks.onnx.other_classes import LAST
 from app.inference.tensor import to_tensor
 from app.teach.alike import fingerprint
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 Eyes = Callable[[np.ndarray], np.ndarray]
 """What a twin in integers sees, as `Seen.integers` has it, in the network's input; see app.teach.twin."""
@@ -102,9 +98,9 @@ def check_name(name: str) -> str:
 
 def look(
     classes: Mapping[str, Sequence[File]], network: Network, max_pixels: int, threads: int, integers: Eyes | None = None
-) -> Iterator[Seen | Skipped]:
+) -> Generator[Seen | Skipped]:
     """Each photo in turn, as the network sees it, and those of `compared` as its twin, `integers`, does; photos that cannot
-    be read are skipped.
+    be read are skipped. It is to be closed, see `in_order`.
     """
     together = [(label, file) for label, files in enumerate(classes.values()) for file in files]
 
@@ -117,16 +113,6 @@ def look(
             return Skipped(file.name, f"The file cannot be read: {error.strerror or error}.")
 
     return in_order(lambda photo: one(*photo), together, threads)
-
-
-def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """What `work` makes of each item, in their order; several threads work ahead, until nobody asks for more."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="catscope-look")
-    try:
-        for task in [pool.submit(work, item) for item in items]:
-            yield task.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def see(data: bytes, name: str, label: int, network: Network, max_pixels: int, integers: Eyes | None, together: int) -> Seen:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -91,12 +92,13 @@ def _run(job: Path) -> None:
         total = sum(map(len, classes.values()))
         looked_at: list[Seen | Skipped] = []
         said = 0.0
-        for photo in look(classes, OnnxNetwork(begin), record["max_pixels"], 1, twin.eyes(begin)):
-            _check(job)
-            looked_at.append(photo)
-            if time.monotonic() > said + 0.25:
-                _say(job, state="running", progress=round(LOOKED * len(looked_at) / total, 4))
-                said = time.monotonic()
+        with closing(look(classes, OnnxNetwork(begin), record["max_pixels"], 1, twin.eyes(begin))) as looks:
+            for photo in looks:
+                _check(job)
+                looked_at.append(photo)
+                if time.monotonic() > said + 0.25:
+                    _say(job, state="running", progress=round(LOOKED * len(looked_at) / total, 4))
+                    said = time.monotonic()
         taught = teach(tuple(classes), looked_at)
         _publish(job, record, taught, begin)
 

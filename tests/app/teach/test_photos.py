@@ -17,7 +17,7 @@ from app.inference.networks.onnx.other_classes import LAST
 from app.inference.tensor import to_tensor
 from app.teach import photos
 from app.teach.alike import alike, fingerprint
-from app.teach.photos import MOST, MOST_TOGETHER, File, Seen, Skipped, check, check_name, in_order, look
+from app.teach.photos import MOST, MOST_TOGETHER, File, Seen, Skipped, check, check_name, look
 from tests.conftest import ROOT
 
 
@@ -45,13 +45,6 @@ def test_a_file_that_cannot_be_read_is_skipped_with_the_reason_and_the_next_is_u
     assert (skipped.name, skipped.why[: len(why)]) == ("cat/a", why)
     assert isinstance(seen, Seen)
     assert (seen.name, seen.label, seen.looks.shape) == ("dog/b", 1, (256,))
-
-
-def test_work_that_fails_is_told_where_its_turn_comes():
-    done = in_order(lambda number: 1 / number, [1, 2, 0, 4], threads=2)
-    assert (next(done), next(done)) == (1.0, 0.5)
-    with pytest.raises(ZeroDivisionError):
-        next(done)
 
 
 def test_a_photo_and_its_small_copy_look_alike_and_another_does_not(cat_image):
@@ -122,22 +115,6 @@ def test_a_photo_of_too_many_pixels_is_skipped(cat_photo):
     network = OnnxNetwork(load(ROOT / "model" / "cat"))
     [skipped] = look({"cat": [File("a", lambda: cat_photo)]}, network, 1000, threads=1)
     assert skipped.why.startswith("The photo has 451 x 300 = 135300 pixels; at most 1000 are accepted")
-
-
-def test_several_threads_work_ahead_and_stop_when_nobody_asks_for_more():
-    names, begun = set(), []
-
-    def work(number: int) -> int:
-        names.add(threading.current_thread().name.rpartition("_")[0])
-        begun.append(number)
-        time.sleep(0.01)
-        return number
-
-    done = in_order(work, range(1000), threads=2)
-    assert [next(done) for _ in range(3)] == [0, 1, 2]
-    done.close()
-    assert len(begun) < 1000, "the rest is not begun"
-    assert names == {"catscope-look"}
 
 
 def test_no_more_threads_work_than_are_asked_for(cat_photo):
