@@ -27,7 +27,7 @@ from app.corrections.records import (
     microseconds,
     of_day,
 )
-from app.errors import NotFound
+from app.errors import NotFound, StoreUnavailable
 from app.settings import Settings
 
 MAX_LISTED = 1000
@@ -59,12 +59,13 @@ class Store:
     """What is kept. May be used by several threads, and by several processes at once.
 
     Everything raises StoreUnavailable where the database, or the place of the photos, cannot be read or written. `days` is
-    how long everything is kept, 0 for ever; `where` says in words where.
+    how long everything is kept, 0 for ever; `where` says in words where. All photos together have at most `max_bytes`, but
+    for one that several processes keep at once; 0 is no limit.
     """
 
-    def __init__(self, rows: Database, photos: Photos, days: int, where: str) -> None:
+    def __init__(self, rows: Database, photos: Photos, days: int, where: str, max_bytes: int) -> None:
         self.days, self.where = days, where
-        self._rows, self._photos = rows, photos
+        self._rows, self._photos, self._max_bytes = rows, photos, max_bytes
 
     def add(self, correction: Correction, photo: bytes | None = None) -> Correction:
         """Keep a correction, and its photo, which may be left out if it is kept already. Returns what is kept.
@@ -72,8 +73,10 @@ class Store:
         Of several corrections of a photo and network, the one that was added last counts; when it is deleted, the latest of
         the others.
         An unsure photo of which this network's answer is kept already is not kept again; what is kept of it is returned.
+        Where there is no room for the photo, the oldest unsure ones are deleted until there is.
 
-        Raises ValueError for a correction that is not one, and NotFound for a photo that is left out and not kept.
+        Raises ValueError for a correction that is not one, NotFound for a photo that is left out and not kept, and
+        StoreUnavailable where corrected photos leave no room for this one.
         """
         _check(correction)
         if correction.kind == UNSURE:
@@ -81,6 +84,7 @@ class Store:
                 if known := _known(rows, correction):
                     return known
         if photo is not None:
+            self._make_room(correction.sha256, len(photo))
             with self._rows.writing() as rows:
                 rows.run("INSERT INTO catscope_unsettled VALUES (?, ?)", correction.id, correction.sha256)
             self._photos.write(correction.sha256, photo, correction.id)
@@ -177,6 +181,28 @@ class Store:
         """Close the connections to the database."""
         self._rows.close()
 
+    def _make_room(self, sha256: str, size: int) -> None:
+        """Delete unsure photos, the oldest first, until that one, of so many bytes, has room beside the others."""
+        while self._max_bytes:
+            with self._rows.reading() as rows:
+                [(others,)] = rows.all("SELECT COALESCE(SUM(bytes), 0) FROM catscope_photos WHERE sha256 <> ?", sha256)
+                if others + size <= self._max_bytes:
+                    return
+                oldest = rows.all(
+                    "SELECT id, sha256, network FROM catscope_corrections AS one WHERE kind = ? AND sha256 <> ? "
+                    "AND NOT EXISTS (SELECT 1 FROM catscope_corrections WHERE sha256 = one.sha256 AND kind = ?) "
+                    "ORDER BY id LIMIT 1",
+                    *(UNSURE, sha256, CORRECTED),
+                )
+            if not oldest or size > self._max_bytes:
+                raise StoreUnavailable(
+                    f"The store is full: it keeps {int(others):,} bytes of photos, and with {size:,} more it would exceed "
+                    f"CATSCOPE_KEEP_BYTES, {self._max_bytes:,}."
+                )
+            with self._rows.writing() as rows:
+                _delete(rows, oldest)
+            self._settle(oldest)
+
     def _delete_before(self, end: str, now: datetime) -> int:
         """Delete the corrections whose ids are smaller than `end`, and what nobody has finished adding or deleting."""
         deleted = 0
@@ -230,7 +256,7 @@ def open_store(settings: Settings) -> Store:
         f"photos in {_without_password(settings.keep_photos) or photos}",
         "the rest in PostgreSQL" if settings.keep_database else f"the rest in {settings.store / 'corrections.db'}",
     ]
-    return Store(rows, Photos(photos), settings.keep_days, ", ".join(where))
+    return Store(rows, Photos(photos), settings.keep_days, ", ".join(where), settings.keep_bytes)
 
 
 def _without_password(url: str) -> str:
