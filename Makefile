@@ -6,7 +6,7 @@ RUN = $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help wheel test-wheel sbom licences release-notes sign serve test coverage mutate test-all test-marked test-docker test-browser test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
+.PHONY: help wheel test-wheel sbom licences release-notes sign serve test coverage mutate test-all test-marked test-slow test-browser test-outside test-docker test-fresh audit soak soak-long check lock train train-setup evaluate references pointing clean check-js check-js-with-node
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,16 +46,21 @@ $(MUTMUT)/.installed: requirements/mutate.txt $(VENV)/.dev
 
 test-all: test test-marked  ## run every test but the soak tests; those for Docker and a browser where these are there
 
-test-marked: $(VENV)/.dev  ## run the tests that make test leaves out; OMIT=long spares those of many minutes
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "slow and not ($(BESIDES) or soak$(OMIT:%= or %))"
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "browser and not (soak$(OMIT:%= or %))"
+test-marked: test-slow test-browser test-outside  ## run the tests that make test leaves out; OMIT=long spares those of many minutes
+
+MARKED = $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+test-slow: $(VENV)/.dev  ## run what takes long: training, accuracy photo by photo, every answer beside the OpenAPI document
+	$(MARKED) -m "slow and not ($(BESIDES) or soak$(OMIT:%= or %))"
+
+test-browser: $(VENV)/.dev  ## use the page and Swagger UI in Debian's Chromium, with no other host in reach
+	$(MARKED) -m "browser and not (soak$(OMIT:%= or %))"
+
+test-outside: $(VENV)/.dev  ## run what is tested from outside: the image, compose, fresh clones
 	$(RUN) -m pytest -m "(docker or fresh) and not (soak$(OMIT:%= or %))"
 
 test-docker: $(VENV)/.dev  ## build the image, start it with compose, send it a photo
 	$(RUN) -m pytest -m docker
-
-test-browser: $(VENV)/.dev  ## use Swagger UI in Debian's Chromium, with no other host in reach
-	$(RUN) -m pytest -m browser
 
 test-fresh: $(VENV)/.dev  ## clone the repository and serve from the clone, as a stranger would
 	$(RUN) -m pytest -m fresh
