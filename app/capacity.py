@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from app.errors import DeadlineExceeded, Overloaded
+from app.errors import ClientLeft, DeadlineExceeded, Overloaded
 from app.telemetry import metrics
 
 T = TypeVar("T")
@@ -22,6 +22,12 @@ MAX_DISCARDED_BYTES = 1024 * 1024
 """Bytes of a refused request's body that are read and discarded, so that the connection can be used again. Opening a new
 connection would cost both sides more.
 """
+
+CLIENT_LEFT = "catscope.client_left"
+"""Where the server puts the request's `client_left` in its ASGI scope; other servers put none there."""
+
+client_left: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar("client_left", default=lambda: False)
+"""Tells, on any thread, whether the client of the request that is being answered has closed its connection."""
 
 
 class Workers:
@@ -47,11 +53,19 @@ class Workers:
         """Do `work` on a thread and return what it returns.
 
         Raises Overloaded at once when every thread is busy and the queue is full, and DeadlineExceeded at the deadline: a
-        waiting call is then never started, and the result of a running one is discarded.
+        waiting call is then never started, and the result of a running one is discarded. A call whose client has left when
+        its turn comes is not started either, and raises ClientLeft.
         """
         self.check_room()
         self._count(1)
         loop = asyncio.get_running_loop()
+        left = client_left.get()
+
+        def unless_left() -> T:
+            if left():
+                raise ClientLeft("The client closed the connection before its turn came.")
+            return work()
+
         answer: asyncio.Future[T] = loop.create_future()
 
         def finished(done: Future[T]) -> None:
@@ -66,7 +80,7 @@ class Workers:
             else:
                 answer.set_result(done.result())
 
-        working = self._pool.submit(contextvars.copy_context().run, work)
+        working = self._pool.submit(contextvars.copy_context().run, unless_left)
         working.add_done_callback(lambda done: None if loop.is_closed() else loop.call_soon_threadsafe(finished, done))
         deadline = asyncio.timeout(self._deadline_s)
         try:

@@ -15,6 +15,7 @@
     │   │   └── BrokenImage    422   an image format that is read, but this file is broken
     │   ├── RateLimited        429   too many requests from one client; carries `retry_after`
     │   ├── HeadTooLarge       431   a request's first line and headers that are too long
+    │   ├── ClientLeft         499   the client has closed the connection; nobody reads this answer
     │   ├── Overloaded         503   not ready, or too many requests waiting; carries `retry_after`
     │   ├── StoreUnavailable   503   what people teach or correct cannot be kept now: the store is full or out of reach
     │   ├── DeadlineExceeded   504   waited longer than the deadline setting
@@ -129,6 +130,13 @@ class HeadTooLarge(RequestError):
 
     status = 431
     title = "The request's head is too large"
+
+
+class ClientLeft(RequestError):
+    """The client closed the connection before its turn came. The status is nginx's; only the log and the metrics see it."""
+
+    status = 499
+    title = "The client has left"
 
 
 class Overloaded(RequestError):

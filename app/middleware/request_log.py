@@ -9,7 +9,8 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Unforeseen
+from app.capacity import CLIENT_LEFT, client_left
+from app.errors import ClientLeft, Unforeseen
 from app.problems import response
 from app.telemetry import metrics
 from app.telemetry.request_id import ID, VALID, new_id, request_id
@@ -42,6 +43,8 @@ class RequestLog:
         sent_id = Headers(scope=scope).get(ID, "")
         identity = sent_id if VALID.fullmatch(sent_id) else new_id()
         token = request_id.set(identity)
+        if CLIENT_LEFT in scope:
+            client_left.set(scope[CLIENT_LEFT])
         measured = _MeasuredRequest(receive, send, identity)
         metrics.in_flight.inc()
         try:
@@ -82,8 +85,8 @@ class RequestLog:
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "POST")
 """That metrics tell apart: those that some route answers."""
 
-GONE = 499
-"""Status in the log and the metrics of a request whose client left before its answer, as in nginx."""
+GONE = ClientLeft.status
+"""Status in the log and the metrics of a request whose client left before its answer."""
 
 
 class _MeasuredRequest:

@@ -13,7 +13,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app import problems
-from app.capacity import UploadBudget
+from app.capacity import CLIENT_LEFT, UploadBudget
 from app.errors import BadRequest, HeadTooLarge, Overloaded, RequestError, TooSlow
 from app.server.body import MIN_BUFFERED, Body, Discard
 from app.server.upgrade import Parser
@@ -151,6 +151,8 @@ class Protocol(HttpToolsProtocol):
         self._cancel()
         self._in_head = False
         super().on_headers_complete()
+        cycle = self.cycle
+        cycle.scope[CLIENT_LEFT] = lambda: cycle.disconnected  # type: ignore[literal-required]  # ours, beside ASGI's
         self.cycle.transport = _ResponseTransport(self, self.cycle)  # type: ignore[assignment]
         self.cycle.keep_alive = self.cycle.keep_alive and not self._stopping
 

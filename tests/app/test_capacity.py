@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from app.capacity import Workers, cores
-from app.errors import DeadlineExceeded, Overloaded, RateLimited
+from app.capacity import Workers, client_left, cores
+from app.errors import ClientLeft, DeadlineExceeded, Overloaded, RateLimited
 from app.middleware.rate_limit import RateLimiter
 
 
@@ -98,6 +98,32 @@ def test_work_that_nobody_waits_for_any_more_is_never_started_and_gives_its_slot
         return finished
 
     assert asyncio.run(main()) == []
+
+
+@pytest.mark.promise("P10")
+def test_work_of_a_client_that_left_while_it_waited_is_never_started_and_gives_its_slot_back():
+    async def main() -> list[str]:
+        free, left, done = threading.Event(), threading.Event(), []
+        workers = Workers(threads=1, max_waiting=2, deadline_s=60)
+
+        async def of_a_client(name: str, leaves: bool) -> None:
+            client_left.set(left.is_set if leaves else lambda: False)
+            await workers.run(lambda: done.append(name))
+
+        running = asyncio.create_task(workers.run(lambda: free.wait(60)))
+        leaving = asyncio.create_task(of_a_client("leaves", leaves=True))
+        staying = asyncio.create_task(of_a_client("stays", leaves=False))
+        await asyncio.sleep(0)
+        left.set()
+        free.set()
+        await asyncio.gather(running, staying)
+        with pytest.raises(ClientLeft, match="before its turn came"):
+            await leaving
+        assert workers._calls == 0
+        workers.close()
+        return done
+
+    assert asyncio.run(main()) == ["stays"]
 
 
 @pytest.mark.parametrize(
