@@ -62,7 +62,7 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "app/middleware/api_keys.py": ("tests/app/middleware/test_api_keys.py",),
     "app/inference/networks/versions.py": (f"{_INFERENCE}/networks/test_versions.py",),
     "app/inference/networks/edits.py": (f"{_INFERENCE}/networks/test_edits.py",),
-    "app/schemas/edits.py": ("tests/app/routes/test_edits.py", "tests/app/schemas/test_form.py"),
+    "app/schemas/edits.py": ("tests/app/schemas/test_edits.py",),
     "app/inference/cage/messages.py": (f"{_INFERENCE}/cage/test_messages.py",),
     "app/inference/cage/photos.py": (f"{_INFERENCE}/cage/test_cage.py", f"{_INFERENCE}/cage/test_cage_faults.py"),
     "app/inference/cage/cage.py": (f"{_INFERENCE}/cage/test_cage.py", f"{_INFERENCE}/cage/test_cage_faults.py"),

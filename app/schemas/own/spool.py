@@ -46,13 +46,9 @@ class Spool:
     def __post_init__(self) -> None:
         self.files: list[Spooled] = []
         self.values: dict[str, str] = {}
-        self._ended = False
-        self._header = self._value = b""
-        self._name = self._filename = ""
-        self._is_field = False
+        self._ended = self._is_field = False
         self._content: BinaryIO | None = None
-        self._bytes = 0
-        self._text = b""
+        self._part_begin()
 
     async def receive(self, request: Request) -> None:
         """Write the request's files as they arrive.

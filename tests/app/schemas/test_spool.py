@@ -21,6 +21,11 @@ def part(name: bytes, data: bytes, filename: bytes | None = b"a.jpg") -> bytes:
     return b"--" + BOUNDARY + b"\r\nContent-Disposition: form-data" + named + b"\r\n\r\n" + data + b"\r\n"
 
 
+def headed(*lines: bytes) -> bytes:
+    """A part of one byte with these headers."""
+    return b"\r\n".join([b"--" + BOUNDARY, *lines, b"", b"x", b""])
+
+
 def spooled(folder: Path, body: bytes, size: int = 10_000, ending: tuple[dict, ...] = (), **options: object) -> Spool:
     """What arrived in `folder` of a body that comes in pieces of `size` bytes, and then of `ending`."""
     cut = [body[at : at + size] for at in range(0, len(body), size)]
@@ -57,6 +62,33 @@ def test_quotes_in_names_are_those_that_people_typed(tmp_path):
     assert (file.name, file.filename) == ('"tom" é', 'my "cat".jpg')
 
 
+def test_a_files_name_that_is_no_text_is_kept_as_well_as_it_can_be(tmp_path):
+    [file] = spooled(tmp_path, part(b"cat", b"x", b"my\xffcat.jpg") + END).files
+    assert file.filename == "my\ufffdcat.jpg"
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_other_headers_of_a_part_change_nothing(tmp_path, size):
+    disposition = b'CONTENT-Disposition: form-data; name="cat"; filename="a.jpg"'
+    others = (b"Content-Type: image/jpeg", b"X: name=dog")
+    body = headed(disposition, *others) + headed(*others, disposition) + END
+    assert [(file.name, file.filename) for file in spooled(tmp_path, body, size).files] == [("cat", "a.jpg")] * 2
+
+
+@pytest.mark.parametrize("header", [b"Content-Type: image/jpeg", b"Content-Disposition: form-data"])
+def test_a_part_without_a_name_has_an_empty_one(tmp_path, header):
+    """Whatever the part before it was called: whether there may be one is for `check` to say."""
+    seen = []
+    files = spooled(tmp_path, part(b"cat", b"x") + headed(header) + END, check=seen.append).files
+    assert (seen, [(file.name, file.filename) for file in files]) == (["cat", ""], [("cat", "a.jpg"), ("", "")])
+
+
+def test_the_last_piece_may_come_with_the_end(tmp_path):
+    body = part(b"cat", PHOTO) + END
+    [file] = spooled(tmp_path, body[:-40], ending=({"type": "http.request", "body": body[-40:], "more_body": False},)).files
+    assert file.path.read_bytes() == PHOTO
+
+
 @pytest.mark.parametrize(("filename", "kept"), [(None, 0), (b"", 0), (b"empty.jpg", 1)])
 def test_an_empty_part_is_a_file_if_it_has_a_files_name(tmp_path, filename, kept):
     """Browsers send one for a field in which nothing was chosen."""
@@ -86,6 +118,14 @@ def test_a_value_may_have_as_many_bytes_as_that_and_so_may_a_photo(tmp_path):
     into = spooled(tmp_path, part(b"network", b"x" * 1024, None) + part(b"cat", b"y" * 100) + END, max_bytes=100)
     assert into.values == {"network": "x" * 1024}
     assert into.files[0].path.stat().st_size == 100
+
+
+@pytest.mark.parametrize(("filename", "error"), [(b"a.jpg", TooLarge), (None, InvalidRequest)])
+def test_pieces_that_are_too_much_together_are_refused(tmp_path, monkeypatch, filename, error):
+    monkeypatch.setattr(spool, "PIECE_BYTES", 1)
+    body = part(b"cat" if filename else b"network", b"x" * 1025, filename) + END
+    with pytest.raises(error, match="has more than 1024 bytes"):
+        spooled(tmp_path, body, 100, max_bytes=1024)
 
 
 @pytest.mark.parametrize("sent", [b"", part(b"cat", PHOTO)[:-200]])
