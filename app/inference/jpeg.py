@@ -77,13 +77,11 @@ def _complete(data: bytes) -> bool:
     frame = next((begin for marker, begin in kinds.items() if 0xC0 <= marker <= 0xC2), None)
     if frame is None or 0xDA not in kinds:
         return False
-    components = {
-        data[frame + 6 + 3 * n] for n in range(int.from_bytes(data[frame + 5 : frame + 6])) if frame + 6 + 3 * n < len(data)
-    }
+    components = data[frame + 6 : frame + 6 + 3 * int.from_bytes(data[frame + 5 : frame + 6]) : 3]
     left = {(component, coefficient) for component in components for coefficient in range(64)}
     for match in _SCAN.finditer(data, kinds[0xDA] - 4):
         at = match.end() + 2
-        count = data[at] if at < len(data) else 0
+        count = int.from_bytes(data[at : at + 1])
         table = at + 1 + 2 * count
         if count > 4 or table + 3 > len(data):
             continue
