@@ -111,8 +111,7 @@ class Jobs:
             raise OSError("teaching over HTTP needs a system with file locks as POSIX has them")
         for folder in (self.folder, self.networks):
             folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            (self.folder / "turn").touch()
+        (self.folder / "turn").touch()
         for folder in self._folders():
             if not (folder / JOB).exists() and not held(folder):
                 shutil.rmtree(folder, ignore_errors=True)  # was still being uploaded

@@ -79,10 +79,10 @@ def test_an_empty_folder_is_free(tmp_path):
     folder.check_free(tmp_path / "none")
 
 
-def test_teaching_starts_from_cat_alone(model_dir):
+def test_teaching_starts_from_cat_alone():
     folder.check_start(load(ROOT / "model" / "cat"))
     with pytest.raises(NetworkError, match="teaching starts from the network cat; dense has no stages"):
-        folder.check_start(load(model_dir / "dense"))
+        folder.check_start(load(ROOT / "model" / "dense"))
 
 
 def test_a_share_of_nothing_is_none():
