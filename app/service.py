@@ -204,7 +204,7 @@ def _every(loaded: Loaded) -> list[Network]:
 def _record(path: Path) -> dict[str, Any] | None:
     """A JSON file that training wrote beside a network, or None where there is none."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:

@@ -43,7 +43,6 @@ MAX_BYTES = 6_000_000_000
 
 _INFERENCE, _TEACH = "tests/app/inference", "tests/app/teach"
 _CHECKS = tuple(f"{_INFERENCE}/test_{name}.py" for name in ("check_edges", "check_gif", "check_limits", "image_checks"))
-_ROUTES = tuple(f"tests/app/routes/test_{name}.py" for name in ("own", "teach"))
 
 MEASURED: dict[str, tuple[str, ...]] = {
     "app/inference/image_checks.py": _CHECKS,
@@ -66,8 +65,11 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "app/inference/cage/cage.py": (f"{_INFERENCE}/cage/test_cage.py", f"{_INFERENCE}/cage/test_cage_faults.py"),
     "app/inference/cage/child.py": (f"{_INFERENCE}/cage/test_child.py",),
     "app/inference/cage/confinement.py": (f"{_INFERENCE}/cage/test_confinement.py",),
-    "app/routes/own/teach.py": _ROUTES,
-    **{f"app/teach/{name}.py": (f"{_TEACH}/test_{name}.py",) for name in ("jobs", "worker", "photos", "folder", "judges")},
+    "app/routes/own/teach.py": ("tests/app/routes/test_teach_at_rest.py",),
+    **{f"app/teach/{name}.py": (f"{_TEACH}/test_{name}.py",) for name in ("photos", "judges")},
+    "app/teach/jobs.py": (f"{_TEACH}/test_jobs.py", f"{_TEACH}/test_jobs_at_work.py"),
+    "app/teach/worker.py": (f"{_TEACH}/test_worker_here.py",),
+    "app/teach/folder.py": (f"{_TEACH}/test_folder.py", f"{_TEACH}/test_written_network.py"),
     **{
         f"app/teach/{name}.py": (f"{_TEACH}/test_{name}.py",)
         for name in ("agreement", "calibrate", "familiar", "teach", "twin")

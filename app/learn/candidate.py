@@ -70,5 +70,5 @@ def write(made: Candidate, folder: Path, counts: Mapping[str, int]) -> None:
 
 def raw(contract: Contract) -> dict[str, Any]:
     """The contract's file."""
-    found: dict[str, Any] = json.loads((contract.folder / "contract.json").read_text())
+    found: dict[str, Any] = json.loads((contract.folder / "contract.json").read_text(encoding="utf-8"))
     return found

@@ -109,6 +109,7 @@ def _publish(job: Path, record: dict[str, Any], taught: Taught, begin: contract.
         os.rename(job / OPEN, job / PUBLISHING)
     except FileNotFoundError:
         raise _Cancelled from None
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # a network that has appeared is served, so its job has not failed
     network = Path(record["networks"]) / record["network"]
     network_folder.write(taught, begin, network, within=job)
     written = read_json(network / "metrics.json")

@@ -1,7 +1,11 @@
 """The networks that a service finds in its store."""
 
 import asyncio
+import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -11,7 +15,7 @@ from app.errors import NetworkError
 from app.loading import Loading
 from app.service import Service
 from app.settings import Settings
-from tests.conftest import command, ready_client
+from tests.conftest import ROOT, command, ready_client
 
 
 def test_an_unusable_network_in_the_store_stops_nothing(model_dir, tmp_path, cat_photo):
@@ -76,3 +80,38 @@ def test_a_network_that_cannot_be_loaded_beside_the_imports_stops_the_service(mo
     service.begun = Loading(settings)
     with pytest.raises(NetworkError, match=r"tutorial/model\.onnx has SHA-256"):
         service.load()
+
+
+SAYS = """
+import sys
+from pathlib import Path
+from app.learn.candidate import raw
+from app.service import Service
+from app.settings import Settings
+
+service = Service(Settings(model_dir=Path(sys.argv[1])))
+service.load()
+contract = service.network("mine").contract
+records = service.records[contract.folder]
+print(ascii([contract.classes[0], raw(contract)["classes"][0], *(records[name]["classes"][0] for name in records)]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no locale C")
+def test_names_of_classes_are_read_in_utf_8_whatever_the_systems_encoding(model_dir, tmp_path):
+    mine = tmp_path / "mine"
+    shutil.copytree(model_dir / "tutorial", mine)
+    plain = json.loads((mine / "contract.json").read_text())
+    for name, record in {"contract": plain, "metrics": {}, "history": {}}.items():
+        text = json.dumps(record | {"classes": ["кот", "not_cat"]}, ensure_ascii=False)
+        (mine / f"{name}.json").write_text(text, encoding="utf-8")
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    said = subprocess.run(
+        [sys.executable, "-c", SAYS, str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | ascii_only,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.stdout == ascii(["кот"] * 4) + "\n", said.stderr

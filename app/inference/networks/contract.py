@@ -221,7 +221,7 @@ def load(folder: Path, network: str | None = None) -> Contract:
     """
     path = folder / "contract.json"
     try:
-        plain = json.loads(path.read_text())
+        plain = json.loads(path.read_text(encoding="utf-8"))
         kept = EPOCHS_FILE in plain["files"] and (folder / EPOCHS_FILE).exists()
         return Contract(
             network=network or name_of(folder, plain["version"]),
