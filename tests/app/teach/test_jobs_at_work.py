@@ -114,7 +114,8 @@ def test_a_job_that_has_begun_waits(jobs):
     assert jobs.all() == [job]
 
 
-def test_when_the_service_ends_its_jobs_end_and_have_failed(jobs):
+def test_when_the_service_ends_its_jobs_end_and_have_failed(jobs, tmp_path):
+    (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 60\n")  # starts no process, which could live longer
     running, cancelled = started(jobs), started(jobs, network="other")
     jobs.cancel(cancelled.id)
     jobs.close()
