@@ -1,7 +1,9 @@
 """Stop accepting connections without losing those that the kernel has already established."""
 
+import asyncio
 import contextlib
 import ctypes
+import selectors
 import socket
 import struct
 
@@ -10,6 +12,8 @@ ACCEPT_S = 0.25
 begun may be late on a machine whose cores are all busy.
 """
 
+LONGEST_ACCEPT_S = 5.0
+"""How much longer it accepts those that wait: a process that gets little time has not come to them yet."""
 
 SO_ATTACH_FILTER = 26
 """Linux's number for this socket option, which Python's socket module does not name."""
@@ -34,3 +38,13 @@ def stop_accepting(listening: socket.socket) -> None:
         buffer = ctypes.create_string_buffer(program, len(program))
         address = struct.pack("HL", len(drop_syn), ctypes.addressof(buffer))
         listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, address)
+
+
+async def all_accepted(listening: socket.socket) -> None:
+    """Wait ACCEPT_S, and then until no connection waits in a socket's queue, while the event loop accepts them."""
+    await asyncio.sleep(ACCEPT_S)
+    with contextlib.suppress(TimeoutError), selectors.DefaultSelector() as selector:
+        selector.register(listening, selectors.EVENT_READ)
+        async with asyncio.timeout(LONGEST_ACCEPT_S):
+            while selector.select(0):
+                await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from app.capacity import is_streamed
 from app.server.below_path import BelowPath
 from app.server.connection import ConnectionLimits, Protocol
-from app.server.drain import ACCEPT_S, stop_accepting
+from app.server.drain import all_accepted, stop_accepting
 from app.server.processes import ParentLink
 from app.server.sockets import BACKLOG
 from app.service import Service
@@ -61,7 +61,7 @@ class Server(uvicorn.Server):
         if not self._link:
             for listening in sockets or []:
                 stop_accepting(listening)
-        await asyncio.sleep(ACCEPT_S)
+        await asyncio.gather(*(all_accepted(listening) for listening in sockets or []))
         await super().shutdown(sockets)
 
 

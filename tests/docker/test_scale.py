@@ -125,7 +125,7 @@ def test_no_request_fails_when_a_replica_hangs_under_load(scaled: Project, cat_i
         docker("pause", hanging)
         try:
             wait_until(lambda: address_of(hanging) not in scaled.used(), "the proxy has seen that it hangs")
-            time.sleep(tally.signalled + PATIENCE_S + 1 - time.monotonic())  # by then others have its requests
+            time.sleep(max(0.0, tally.signalled + PATIENCE_S + 1 - time.monotonic()))  # by then others have its requests
         finally:
             docker("unpause", hanging)
     wait_until(scaled.whole, "the replica is back")
