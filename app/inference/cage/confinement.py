@@ -57,9 +57,9 @@ def _limit(limits: Mapping[int, int]) -> None:
 def _filter_calls(allowed: Iterable[str]) -> str:
     with contextlib.suppress(OSError):  # where memory runs out, this process shall be the one to end
         Path("/proc/self/oom_score_adj").write_text("1000")
-    process = ctypes.CDLL(None, use_errno=True)
-    process.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    process.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    process = ctypes.CDLL(None)
+    process.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    process.prctl(_PR_SET_DUMPABLE, 0)
     try:
         import seccompy
     except ImportError as error:
