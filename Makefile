@@ -24,7 +24,8 @@ test: $(VENV)/.dev  ## run the quick tests, JOBS=2 at a time; they need neither 
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ($(BESIDES) or slow or soak)" $(addprefix --ignore=,$(WITHOUT))
 
 # These test the modules of [tool.coverage] in pyproject.toml. `make test WITHOUT='$(MEASURED)'` runs the other quick tests.
-MEASURED = tests/app/inference/cage $(addprefix tests/app/inference/test_,check_edges.py decode.py decode_exactly.py format_names.py heif.py image_checks.py jpeg.py sloppy.py) \
+MEASURED = tests/app/inference/cage $(addprefix tests/app/inference/test_,check_edges.py decode.py decode_exactly.py decode_steps.py \
+  format_names.py heif.py heif_boxes.py heif_claims.py heif_units.py image_checks.py jpeg.py sloppy.py) \
   $(addprefix tests/app/inference/networks/test_,edits.py versions.py) tests/app/middleware tests/app/schemas tests/app/server \
   tests/app/teach $(addprefix tests/app/routes/test_,corrections.py edits.py options.py own.py teach.py teach_at_rest.py) tests/app/test_capacity.py \
   tests/app/test_errors.py $(addprefix tests/security/test_,connection.py connection_ends.py strangers.py)

@@ -47,9 +47,9 @@ _CHECKS = tuple(f"{_INFERENCE}/test_{name}.py" for name in ("check_edges", "chec
 MEASURED: dict[str, tuple[str, ...]] = {
     "app/inference/image_checks.py": _CHECKS,
     "app/inference/jpeg.py": (f"{_INFERENCE}/test_jpeg.py",),
-    "app/inference/heif.py": (f"{_INFERENCE}/test_heif.py",),
+    "app/inference/heif.py": tuple(f"{_INFERENCE}/test_heif_{name}.py" for name in ("boxes", "claims", "units")),
     "app/inference/format_names.py": (f"{_INFERENCE}/test_format_names.py",),
-    "app/inference/decode.py": (f"{_INFERENCE}/test_decode_exactly.py",),
+    "app/inference/decode.py": tuple(f"{_INFERENCE}/test_decode_{name}.py" for name in ("exactly", "steps")),
     "app/schemas/form.py": ("tests/app/schemas/test_form.py",),
     "app/schemas/own/spool.py": ("tests/app/schemas/test_spool.py",),
     "app/server/body.py": ("tests/app/server/test_bodies.py", "tests/security/test_connection_ends.py"),

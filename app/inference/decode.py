@@ -137,7 +137,7 @@ def _decoded(data: bytes, max_pixels: int, side: int | None, orientation: int | 
         raise TooLarge(f"The photo has {width} x {height} pixels; at most {MAX_SIDE} per side are accepted.")
     if name == "JPEG":
         _reduce(image, max_pixels, side)
-    if width * height > max_pixels * (JPEG_FACTOR if name == "JPEG" else 1) or image.width * image.height > max_pixels:
+    if width * height > JPEG_FACTOR * max_pixels or image.width * image.height > max_pixels:
         more = f", and of a JPEG that can be decoded at a fraction, {JPEG_FACTOR} times as many" if name == "JPEG" else ""
         raise TooLarge(
             f"The photo has {width} x {height} = {width * height} pixels; at most {max_pixels} are accepted{more}."
@@ -168,10 +168,9 @@ def enough(side: int) -> int:
 def _reduce(image: Image.Image, max_pixels: int, side: int | None) -> None:
     """Have a JPEG decoded at the fraction that `decode` promises, and at one that leaves no more than `max_pixels`."""
     width, height = image.size
-    fits = next((by for by in (1, 2, 4) if width * height <= by * by * max_pixels), 8)
-    if side is not None or fits > 1:
-        most = enough(side) if side is not None else max(width, height)
-        image.draft(None, (max(1, min(most, width // fits)), max(1, min(most, height // fits))))
+    fits = next((by for by in (1, 2) if width * height <= by * by * max_pixels), 4)  # 16 is more than JPEG_FACTOR
+    most = enough(side) if side is not None else max(width, height)
+    image.draft(None, (max(1, min(most, width // fits)), max(1, min(most, height // fits))))
 
 
 def _refuse_deep_planes(image: Image.Image) -> None:
@@ -237,13 +236,12 @@ def _upright_transpose(image: Image.Image) -> Image.Transpose | None:
     try:
         text = image.info.get("Raw profile type exif", "")
         exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0") or _exif_from_text(text)
-        if not exif:  # hidden from Pillow by image_checks
+        if exif:
+            parsed = image_checks.affordable(exif, 0, len(exif))
+        else:  # there is none, or image_checks hid it from Pillow
             exif = getattr(image, "app", {}).get("APP15", b"").removeprefix(b"Exif\0\0")
-            orientation = image_checks.orientation(exif) if exif else image.getexif().get(ExifTags.Base.Orientation, 1)
-        elif image_checks.affordable(exif, 0, len(exif)):
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        else:
-            orientation = image_checks.orientation(exif)
+            parsed = not exif
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if parsed else image_checks.orientation(exif)
         return _TRANSPOSES.get(orientation)
     except Exception:  # a photo with a damaged EXIF block is still a photo
         return None

@@ -304,7 +304,7 @@ def _units_of_configuration(body: bytes) -> Iterator[bytes]:
 def _check_stream(stream: bytes, max_pixels: int, max_side: int) -> None:
     """Check the units of a coded picture, each behind its length in four bytes."""
     at = 0
-    for _ in range(MAX_ITEMS):
+    for _ in range(MAX_ITEMS + 1):
         if at + 6 > len(stream):
             return
         size = int.from_bytes(stream[at : at + 4])

@@ -72,6 +72,7 @@ def test_what_cannot_be_read_is_named_with_its_reason():
     [
         (ValueError("two\n  lines. "), "two lines"),
         (ValueError("it stops..."), "it stops"),
+        (ValueError("of mode X"), "of mode X"),
         (ValueError("x" * 300), "x" * 200),
         (ValueError(), "ValueError"),
         (OSError(" \n"), "OSError"),
@@ -106,6 +107,7 @@ def test_what_a_parser_fails_with_is_the_reason(kind, monkeypatch):
         (np.array([[0, 255, 256, 65535]], np.uint16), [0, 0, 1, 255]),
         (np.array([[0.0, 0.5, 1.0, -1.0, np.nan]], np.float32), [0, 127, 255, 0, 0]),
         (np.array([[0.0, 1.0, 1.5, 300.0]], np.float32), [0, 1, 1, 255]),
+        (np.array([[0.0, 1.5]], np.float32), [0, 1]),
     ],
 )
 def test_values_of_more_than_eight_bits_keep_what_eight_bits_can_hold(values, expected):
@@ -120,6 +122,7 @@ def test_values_of_more_than_eight_bits_keep_what_eight_bits_can_hold(values, ex
         *(("RGBA", (10, 20, 30, 0), (255, 255, 255)), ("RGBA", (10, 20, 30, 255), (10, 20, 30))),
         *(("LA", (10, 0), (255, 255, 255)), ("La", (0, 0), (255, 255, 255)), ("RGBa", (0, 0, 0, 0), (255, 255, 255))),
         *(("L", 7, (7, 7, 7)), ("1", 1, (255, 255, 255)), ("I;16", 0x0712, (7, 7, 7)), ("F", 9.0, (9, 9, 9))),
+        *(("F", 0.5, (127, 127, 127)), ("PA", (0, 0), (255, 255, 255)), ("RGBa", (30, 20, 10, 128), (157, 147, 137))),
         *(("I", 0x0712, (7, 7, 7)), ("CMYK", (0, 0, 0, 255), (0, 0, 0)), ("YCbCr", (0, 128, 128), (0, 0, 0))),
     ],
 )

@@ -1,7 +1,6 @@
-"""HEIC photos, made here with pillow-heif's encoder, and those that claim what they do not have."""
+"""HEIC photos, made here with pillow-heif's encoder."""
 
 import io
-import struct
 import subprocess
 import sys
 
@@ -10,8 +9,9 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from app.errors import BrokenImage, TooLarge, UnsupportedImage
+from app.errors import TooLarge, UnsupportedImage
 from app.inference.decode import decode
+from tests.app.inference.heics import box
 from tests.conftest import ROOT, encoded
 
 CASES = ROOT.parent / "shared" / "cases"
@@ -19,10 +19,6 @@ CASES = ROOT.parent / "shared" / "cases"
 
 def heic(image: Image.Image, **options: object) -> bytes:
     return encoded(image, "HEIC", **options)
-
-
-def box(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
 def apart(data: bytes, image: Image.Image) -> float:
@@ -113,204 +109,6 @@ def test_a_large_one_is_reduced_to_what_leaves_twice_the_side(large, side, size)
 def test_one_of_too_many_pixels_is_refused_with_both_numbers(cat_image):
     with pytest.raises(TooLarge, match=r"45\d x 300 = \d+ pixels; at most 1000 "):
         decode(heic(cat_image), max_pixels=1000)
-
-
-# Files that claim what they do not have
-
-
-def claims(data: bytes, width: int, height: int) -> bytes:
-    """The same file with another size in every `ispe` property."""
-    at = data.index(b"ispe")
-    while at >= 0:
-        data = data[: at + 8] + struct.pack(">II", width, height) + data[at + 16 :]
-        at = data.find(b"ispe", at + 4)
-    return data
-
-
-def sps(width: int, height: int, chroma: int = 1, layers: int = 0) -> bytes:
-    """The begin of an HEVC sequence parameter set, of 4:2:0 pictures unless told otherwise, as far as their size."""
-
-    def golomb(number: int) -> str:
-        return "0" * ((number + 1).bit_length() - 1) + f"{number + 1:b}"
-
-    colours = golomb(chroma) + ("0" if chroma == 3 else "")  # 4:4:4 says whether its planes are coded apart
-    levels = "11" * layers + "00" * (8 - layers) + "0" * 96 * layers if layers else ""
-    bits = f"0000{layers:03b}1" + "0" * 96 + levels + golomb(0) + colours + golomb(width) + golomb(height) + "1"
-    bits += "0" * (-len(bits) % 8)
-    return b"\x42\x01" + int(bits, 2).to_bytes(len(bits) // 8)
-
-
-def file_with(
-    properties: list[bytes], kind: bytes = b"hvc1", stream: bytes = b"", claimed: int | None = None, more: bytes = b""
-) -> bytes:
-    """A file of one item of that kind with those properties; `more` are further boxes of its metadata."""
-    infe = box(b"infe", b"\2\0\0\0\0\1\0\0" + kind + b"\0")
-    ipma = box(b"ipma", bytes(4) + struct.pack(">IHB", 1, 1, len(properties)) + bytes(range(1, len(properties) + 1)))
-    meta = box(b"pitm", bytes(4) + b"\0\1") + box(b"iinf", bytes(4) + b"\0\1" + infe)
-    meta += box(b"iprp", box(b"ipco", b"".join(properties)) + ipma)
-
-    def whole(offset: int) -> bytes:
-        size = len(stream) if claimed is None else claimed
-        iloc = box(b"iloc", bytes(4) + b"\x44\0\0\1" + struct.pack(">HHHII", 1, 0, 1, offset, size))
-        return box(b"ftyp", b"heic\0\0\0\0heic") + box(b"meta", bytes(4) + meta + iloc + more) + box(b"mdat", stream)
-
-    return whole(len(whole(0)) - len(stream))
-
-
-ISPE = box(b"ispe", bytes(4) + struct.pack(">II", 64, 64))
-
-
-def configured(unit: bytes) -> bytes:
-    return box(b"hvcC", bytes(22) + b"\1" + b"\x21\0\1" + struct.pack(">H", len(unit)) + unit)
-
-
-@pytest.mark.promise("P23")
-@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (2**31, 2**31), (1_000_000, 10)])
-def test_a_size_in_the_properties_is_refused_before_the_decoder_sees_it(cat_image, width, height):
-    with pytest.raises(TooLarge, match=f"{width} x {height}"):
-        decode(claims(heic(cat_image), width, height))
-
-
-@pytest.mark.promise("P23")
-def test_a_size_in_the_pictures_own_header_is_refused_wherever_it_is():
-    unit = sps(60_000, 60_000)
-    with pytest.raises(TooLarge, match="59936 x 59936"):
-        decode(file_with([ISPE, configured(unit)]))
-    with pytest.raises(TooLarge, match="59936 x 59936"):
-        decode(file_with([ISPE, configured(sps(64, 64))], stream=struct.pack(">I", len(unit)) + unit))
-
-
-@pytest.mark.promise("P23")
-@pytest.mark.parametrize("options", [{"chroma": 3}, {"layers": 1}, {"layers": 6}], ids=str)
-def test_a_size_behind_what_few_headers_have_is_refused_too(options):
-    with pytest.raises(TooLarge, match="59936 x 59936"):
-        decode(file_with([ISPE, configured(sps(60_000, 60_000, **options))]))
-
-
-@pytest.mark.promise("P23")
-def test_a_size_in_a_box_whose_own_length_takes_eight_bytes_is_refused():
-    meta = box(
-        b"meta", bytes(4) + box(b"pitm", bytes(4) + b"\0\1") + box(b"iprp", box(b"ipco", claims(ISPE, 60_000, 60_000)))
-    )
-    wide = struct.pack(">I4sQ", 1, b"meta", len(meta) + 8) + meta[8:]
-    with pytest.raises(TooLarge, match="60000 x 60000"):
-        decode(box(b"ftyp", b"heic\0\0\0\0heic") + wide)
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (file_with([box(b"ispe", bytes(5))]), "one of its boxes ends too early"),
-        (file_with([ISPE, configured(sps(64, 64)[:14])]), "the header of one of its pictures ends too early"),
-        (box(b"ftyp", b"heic\0\0\0\0heic") + struct.pack(">I4s", 4, b"meta") + bytes(50), "it has no primary image"),
-    ],
-    ids=["a property", "a header", "a box shorter than its own head"],
-)
-def test_what_ends_too_early_is_broken(data, says):
-    with pytest.raises(BrokenImage, match=says):
-        decode(data)
-
-
-@pytest.mark.parametrize(
-    "behind", [b"\0" * 23, configured(sps(64, 64))[8:] + b"\0" * 9], ids=["no unit", "more behind its units"]
-)
-def test_a_configuration_is_read_to_the_end_of_its_units(behind):
-    with pytest.raises(BrokenImage, match="HEIC file is broken"):
-        decode(file_with([ISPE, box(b"hvcC", behind)]))
-
-
-def located(method: int, offset: int, size: int) -> bytes:
-    """Where the bytes of item 1 are, in a box that says how to find them."""
-    return box(b"iloc", b"\1\0\0\0" + b"\x44\0\0\1" + struct.pack(">HHHHII", 1, method, 0, 1, offset, size))
-
-
-@pytest.mark.promise("P23")
-def test_a_size_in_a_picture_that_lies_in_the_metadata_itself_is_refused():
-    unit = sps(60_000, 60_000)
-    stream = struct.pack(">I", len(unit)) + unit
-    with pytest.raises(TooLarge, match="59936 x 59936"):
-        decode(file_with([ISPE], more=box(b"idat", stream) + located(1, 0, len(stream))))
-
-
-def test_a_picture_whose_bytes_are_said_to_be_in_another_item_is_refused():
-    with pytest.raises(BrokenImage, match="in another item"):
-        decode(file_with([ISPE], more=located(2, 0, 10)))
-
-
-@pytest.mark.promise("P23")
-def test_a_picture_of_thousands_of_units_is_refused():
-    with pytest.raises(BrokenImage, match="more than 4000 units"):
-        decode(file_with([ISPE], stream=struct.pack(">I", 2) + b"\x02\x01" + (struct.pack(">I", 2) + b"\x02\x01") * 4000))
-
-
-@pytest.mark.promise("P23")
-def test_thousands_of_items_are_refused():
-    infes = b"".join(box(b"infe", b"\2\0\0\0" + struct.pack(">HH", n, 0) + b"hvc1\0") for n in range(1, 4002))
-    meta = box(b"pitm", bytes(4) + b"\0\1") + box(b"iinf", bytes(4) + struct.pack(">H", 4001) + infes)
-    with pytest.raises(BrokenImage, match="more than 4000 items"):
-        decode(box(b"ftyp", b"heic\0\0\0\0heic") + box(b"meta", bytes(4) + meta))
-
-
-@pytest.mark.promise("P23")
-def test_an_image_of_more_others_than_there_may_be_is_refused():
-    references = box(b"iref", bytes(4) + box(b"dimg", struct.pack(">HH", 1, 4001)))
-    with pytest.raises(BrokenImage, match="made of 4001 others"):
-        decode(file_with([ISPE], more=references))
-
-
-@pytest.mark.promise("P23")
-def test_an_image_of_more_tiles_than_it_has_pixels_is_refused(cat_image):
-    grid = box(b"infe", b"\2\0\0\0\0\2\0\0grid\0")
-    data = file_with([box(b"ispe", bytes(4) + struct.pack(">II", 5000, 5000)), configured(sps(64, 64))])
-    references = box(b"iref", bytes(4) + box(b"dimg", struct.pack(">HH", 2, 100) + struct.pack(">H", 1) * 100))
-    meta = data[data.index(b"meta") + 8 : data.index(b"mdat") - 4]
-    meta = meta.replace(box(b"pitm", bytes(4) + b"\0\1"), box(b"pitm", bytes(4) + b"\0\2") + references + grid)
-    with pytest.raises(TooLarge, match="2500000000 pixels"):
-        decode(box(b"ftyp", b"heic\0\0\0\0heic") + box(b"meta", bytes(4) + meta))
-
-
-@pytest.mark.promise("P23")
-def test_an_image_that_is_made_of_another_and_so_on_is_refused():
-    parts = b"".join(box(b"dimg", struct.pack(">HHH", n, 1, n + 1)) for n in range(1, 3000))
-    infes = b"".join(box(b"infe", b"\2\0\0\0" + struct.pack(">HH", n, 0) + b"grid\0") for n in range(1, 3001))
-    meta = box(b"pitm", bytes(4) + b"\0\1") + box(b"iinf", bytes(4) + struct.pack(">H", 3000) + infes)
-    with pytest.raises(BrokenImage, match="made of others"):
-        decode(box(b"ftyp", b"heic\0\0\0\0heic") + box(b"meta", bytes(4) + meta + box(b"iref", bytes(4) + parts)))
-
-
-@pytest.mark.promise("P23")
-def test_items_that_claim_the_file_again_and_again_are_refused():
-    with pytest.raises(BrokenImage, match="claim 1000000 bytes"):
-        decode(file_with([ISPE], claimed=1_000_000))
-
-
-@pytest.mark.promise("P23")
-def test_a_million_boxes_are_refused():
-    data = box(b"ftyp", b"heic\0\0\0\0heic")
-    with pytest.raises(BrokenImage, match="boxes"):
-        decode(data + box(b"free", b"") * 1_000_000)
-    with pytest.raises(BrokenImage, match="boxes"):
-        decode(data + box(b"meta", bytes(4) + box(b"iprp", box(b"ipco", box(b"free", b"") * 1_000_000))))
-
-
-def test_boxes_inside_each_other_are_refused():
-    data = b""
-    for _ in range(3000):
-        data = box(b"meta", bytes(4) + data)
-    with pytest.raises((BrokenImage, UnsupportedImage)):
-        decode(box(b"ftyp", b"heic\0\0\0\0heic") + data)
-
-
-@pytest.mark.promise("P18")
-@pytest.mark.parametrize("kind", [b"av01", b"unci", b"jpeg", b"mski"])
-def test_a_picture_of_another_coding_is_refused_by_its_name(kind):
-    with pytest.raises(UnsupportedImage, match=kind.decode()):
-        decode(file_with([ISPE], kind))
-
-
-def test_a_file_without_a_still_image_is_refused():
-    with pytest.raises(UnsupportedImage, match="image sequence"):
-        decode(box(b"ftyp", b"hevc\0\0\0\0hevc") + box(b"moov", bytes(100)))
 
 
 def test_the_decoder_is_loaded_with_the_first_such_photo():
