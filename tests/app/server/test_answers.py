@@ -44,6 +44,26 @@ async def test_a_client_that_reads_a_little_every_time_gets_the_whole_answer(end
             assert (await client.heard()).count(b"\0") == LARGE
 
 
+@pytest.mark.parametrize("ending", [{}, {"connection": "close"}], ids=["kept", "closed"])
+@timed
+async def test_a_client_that_reads_late_gets_the_whole_answer_although_its_body_is_still_to_come(ending):
+    """Whoever receives the body meanwhile: the application goes on answering as soon as the client reads."""
+
+    async def twice(scope, receive, send) -> None:
+        head = [
+            (b"content-length", b"%d" % (2 * LARGE)),
+            *((name.encode(), value.encode()) for name, value in ending.items()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": bytes(LARGE), "more_body": True})
+        await send({"type": "http.response.body", "body": bytes(LARGE)})
+
+    async with connected(twice) as client:
+        await client.send(post(300_000))
+        await asyncio.sleep(15)
+        assert (await client.heard()).count(b"\0") == 2 * LARGE
+
+
 @timed
 async def test_what_was_unread_before_is_not_held_against_a_client_that_has_read_it():
     async with connected(answer(bytes(LARGE)), unread_s=2) as client:

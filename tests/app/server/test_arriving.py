@@ -327,3 +327,13 @@ async def test_requests_with_bodies_that_are_sent_at_once_are_all_answered(lengt
         assert received.count(b"HTTP/1.1 200") == 4
         assert received.count(b"\r\n\r\n%d" % length) == 3
         assert client.uploads.bytes == 0
+
+
+@pytest.mark.parametrize("rest", [chunk(b"hello") + b"0\r\n\r\n", b"0\r\n\r\n"], ids=["of its body", "the next request"])
+@timed
+async def test_what_comes_in_one_piece_with_a_refused_request_is_passed_over(rest):
+    asked = []
+    async with connected(counting(asked), uploads=UploadBudget(1000)) as client:
+        await client.send(post(None) + chunk(bytes(3000)) + rest + GET * 3)
+        assert detail(await client.everything())[0] == 503
+        assert asked == [{"type": "http.disconnect"}]

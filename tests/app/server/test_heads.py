@@ -269,3 +269,10 @@ async def test_a_request_of_http_1_0_is_answered_and_its_connection_closed():
         await client.send(b"GET / HTTP/1.0\r\n\r\n")
         assert parsed(await client.everything()).headers["connection"] == "close"
         assert not client.open
+
+
+@timed
+async def test_a_request_for_a_tunnel_gets_an_answer_and_no_tunnel():
+    async with connected(counting(connection="close")) as client:
+        await client.send(b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        assert (await client.everything()).startswith(b"HTTP/1.1 ")

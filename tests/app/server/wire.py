@@ -20,6 +20,9 @@ from uvicorn.server import ServerState
 from app.capacity import UploadBudget
 from app.server.connection import ConnectionLimits, Protocol
 
+KERNEL_BYTES = 100_000
+"""That each socket's system holds, more or less, until the other side reads them."""
+
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -119,6 +122,8 @@ async def connected(app: Callable, keep_alive_s: int = 75, left: int = 0, **limi
     loop, complaints = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     own, other = socket.socketpair()
+    for one in (own, other):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
     uploads = limits.setdefault("uploads", UploadBudget(10_000_000))
     state = ServerState()
     state.default_headers = [(b"server", b"catscope")]
