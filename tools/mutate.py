@@ -52,8 +52,10 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "app/inference/decode.py": tuple(f"{_INFERENCE}/test_decode_{name}.py" for name in ("exactly", "steps")),
     "app/schemas/form.py": ("tests/app/schemas/test_form.py",),
     "app/schemas/own/spool.py": ("tests/app/schemas/test_spool.py",),
-    "app/server/body.py": ("tests/app/server/test_bodies.py", "tests/security/test_connection_ends.py"),
-    "app/server/connection.py": ("tests/security/test_connection.py", "tests/security/test_connection_ends.py"),
+    **{
+        f"app/server/{name}.py": tuple(f"tests/app/server/test_{tested}.py" for tested in ("answers", "arriving", "heads"))
+        for name in ("body", "connection")
+    },
     "app/middleware/admission.py": ("tests/app/middleware/test_admission.py",),
     "app/middleware/rate_limit.py": ("tests/app/middleware/test_rate_limit.py",),
     "app/middleware/api_keys.py": ("tests/app/middleware/test_api_keys.py",),

@@ -79,7 +79,7 @@ class Body(_ConnectionEvents):
         self._buffer[: len(cycle.body)] = cycle.body
         cycle.body = bytearray()
         cycle.message_event.clear()  # the application waits until all of it is here
-        cycle.receive = self._receive  # type: ignore[method-assign]  # until the application has the body
+        cycle.receive = self._receive  # type: ignore[method-assign]
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the kernel may write: up to the body's end and no further, or to _DISCARDED after `forget`."""
@@ -93,11 +93,11 @@ class Body(_ConnectionEvents):
     def buffer_updated(self, nbytes: int) -> None:
         """Count the `nbytes` that were written."""
         self._remaining -= nbytes
-        if not self._remaining:
+        self._connection.arrived(nbytes)
+        if not self._remaining and not self._cycle.disconnected:  # these bytes may have been too many
             self._cycle.more_body = False
             self._cycle.message_event.set()
             self._connection.body_complete()
-        self._connection.arrived(nbytes)
 
     async def _receive(self) -> Any:
         """The application's `receive`: the whole body in one message, or a disconnect when the client is gone."""
@@ -114,9 +114,8 @@ class Body(_ConnectionEvents):
         return {"type": "http.request", "body": body, "more_body": False}
 
     def forget(self) -> None:
-        """Free the body and discard the rest of it. `receive` is uvicorn's own again."""
+        """Free the body and discard the rest of it."""
         self._buffer = bytearray()
-        self._cycle.__dict__.pop("receive", None)
 
 
 class Discard(_ConnectionEvents):

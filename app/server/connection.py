@@ -43,8 +43,8 @@ class ConnectionLimits:
 class Protocol(HttpToolsProtocol):
     """Uvicorn's HTTP/1.1 within ConnectionLimits; a body whose Content-Length is in MIN_BUFFERED..max_bytes is a `Body`."""
 
-    def __init__(self, limits: ConnectionLimits, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, limits: ConnectionLimits, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.parser = Parser(self)  # type: ignore[assignment]
         self._limits = limits
         self._timer: asyncio.TimerHandle | None = None  # for the head or the body we are waiting for
@@ -52,6 +52,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0  # parsed bytes of the head's lines
         self._head_received = 0  # bytes received before the head was complete
+        self._request_ended = False  # within the bytes at hand
         self._body_started = 0.0  # the loop's time when the body began
         self._received = 0  # bytes of bodies whose requests have no answer yet
         self._held = 0  # those of them that are in memory
@@ -69,10 +70,12 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn; then see what is still to come: a head, a body, a large body, or nothing."""
+        self._request_ended = False
         super().data_received(data)
         if self._is_closed():
             return
-        self._head_received += len(data) if self._in_head else 0
+        if self._in_head and not self._request_ended:  # or else most of the bytes may be those of the request before
+            self._head_received += len(data)
         if self._head_received > self._limits.max_head_bytes:
             self._refuse(self._too_large())
             return
@@ -90,7 +93,7 @@ class Protocol(HttpToolsProtocol):
 
     def _buffer_body(self, cycle: RequestResponseCycle) -> None:
         """Receive the rest of a large body into one buffer."""
-        if not cycle.more_body or cycle.response_complete or self.pipeline:
+        if not cycle.more_body or self.pipeline:
             return
         length = self._content_length()
         if self._is_streamed(cycle):
@@ -165,6 +168,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """As uvicorn."""
         self._cancel()
+        self._request_ended = True
         super().on_message_complete()
 
     # What goes out
