@@ -177,8 +177,9 @@ def given() -> list[Seen]:
     return sorted(made, key=lambda photo: photo.sha256)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def taught(given) -> Taught:
+    """Taught anew for each test, so that tools/mutate.py knows which tests reach the code."""
     return teach(("ann", "bob", "cy"), given)
 
 
@@ -220,6 +221,7 @@ def test_figures_are_those_of_the_unseen_scores(given, taught, shown):
     right = int((said == shown).sum())
     assert taught.accuracy.value == round(right / 75, 4)
     assert taught.confusion == [[int(((shown == one) & (said == other)).sum()) for other in range(3)] for one in range(3)]
+    assert {type(count) for row in taught.confusion for count in row} == {int}
     assert taught.confusion[2][1] > taught.confusion[1][2], "the example should tell rows from columns"
     recall = {name: figure.value for name, figure in taught.recall.items()}
     assert recall == {
