@@ -25,7 +25,7 @@ LEAST_NEAR = 0.03
 """Of photos that are blurred, distances deviate by more than of those that are compared."""
 
 FEW = 20
-"""Among fewer undecided photos, all of them are looked at."""
+"""Among fewer undecided log odds, of which a photo has one for each class, all of them are looked at."""
 
 
 @dataclass(frozen=True)

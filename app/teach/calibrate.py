@@ -148,7 +148,7 @@ def unsure_band(cat: np.ndarray, is_cat: np.ndarray, decided: float, most_unsure
             answered = (cat < low) | (cat > high)
             unsure = 1 - answered.mean()
             if unsure > most_unsure or not answered.any():
-                continue
+                break  # a wider one leaves no fewer
             band = Band(low, high, float(((cat > 0.5) == is_cat)[answered].mean()), float(unsure))
             if _better(band, best, decided):
                 best = band
@@ -164,7 +164,7 @@ def unsure_below(probabilities: np.ndarray, labels: np.ndarray, decided: float, 
     for high in (percent / 100 for percent in range(1, 100)):
         answered = likeliest > high
         unsure = float(1 - answered.mean())
-        if best.decided_accuracy >= decided or unsure > most_unsure or not answered.any():
+        if unsure > most_unsure or not answered.any():
             break
         band = Band(0.0, high, float(right[answered].mean()), unsure)
         if _better(band, best, decided):

@@ -203,5 +203,5 @@ def _warnings(classes: Sequence[str], counts: Counter[int], confusion: np.ndarra
         if figure is None or figure.low <= 0.5:
             said.append(f"{classes[first]} cannot be told from {classes[second]} on these photos.")
     if few := calibrate.warning(int(confusion.sum()), band):
-        said.append(f"{few[0].upper()}{few[1:]}.")
+        said.append(f"{few}.")
     return said
