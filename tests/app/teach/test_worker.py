@@ -12,10 +12,10 @@ from app.teach.jobs import JOB, OPEN, PHOTOS, STATUS, Jobs, read_json, write_jso
 from app.teach.worker import LONGEST_S, STALLED_S
 from tests.conftest import ROOT
 
-SHORT = "worker.LONGEST_S, worker.STALLED_S = 1, 1; "
+SHORT = "worker.LONGEST_S, worker.STALLED_S = 1, 100; "
 LONG = SHORT + "photos.decode = lambda *_: time.sleep(0.5)"
 LOADED = "worker.OnnxNetwork = worker.twin.eyes = lambda *_: None; "
-STALLED = SHORT + LOADED + "photos.decode = lambda *_: time.sleep(3600)"
+STALLED = SHORT + "worker.STALLED_S = 1; " + LOADED + "photos.decode = lambda *_: time.sleep(3600)"
 """Code outside of Python, which does not come back: it runs on a thread, and no signal reaches it. Nothing is loaded before, in
 which the time could be over already.
 """
