@@ -17,7 +17,7 @@ from app.inference.networks.onnx.other_classes import LAST
 from app.inference.tensor import to_tensor
 from app.teach import photos
 from app.teach.alike import alike, fingerprint
-from app.teach.photos import MOST, MOST_TOGETHER, File, Seen, Skipped, check, check_name, look
+from app.teach.photos import MOST, MOST_TOGETHER, File, Seen, Skipped, check, check_name, compared, look
 from tests.conftest import ROOT
 
 
@@ -109,6 +109,46 @@ def test_a_photo_is_seen_as_it_is_and_in_the_mirror(cat_photo, cat_image):
     assert seen.means.dtype == np.float32
     assert seen.sha256 == hashlib.sha256(cat_photo).hexdigest()
     assert np.array_equal(seen.looks, fingerprint(cat_image))
+
+
+def test_integers_see_the_photo_itself_and_not_its_mirror_image(cat_photo, cat_image):
+    network = OnnxNetwork(load(ROOT / "model" / "cat"))
+    height, width, _ = network.contract.input_shape
+    files = {"cat": [File("a", lambda: cat_photo)]}
+    [seen] = look(files, network, 1_000_000, threads=1, integers=lambda view: view)
+    assert np.array_equal(seen.integers, to_tensor(cat_image, height, width))
+    [without] = look(files, network, 1_000_000, threads=1)
+    assert without.integers is None
+
+
+@pytest.mark.parametrize(
+    ("end", "together", "chosen"),
+    [
+        ("00000000", 5000, True),
+        ("ffffffff", 500, True),
+        ("ffffffff", 501, False),
+        ("7fffffff", 1000, True),
+        ("80000000", 1000, False),
+        ("19999999", 5000, True),
+        ("1999999a", 5000, False),
+    ],
+)
+def test_integers_see_all_of_500_photos_and_a_share_of_more_that_comes_to_500(end, together, chosen):
+    assert compared("f" * 56 + end, together) is chosen
+    assert compared("0" * 56 + end, together) is chosen, "what comes before does not count"
+
+
+def test_which_photos_integers_see_follows_from_how_many_there_are_of_all_classes(cat_photo, monkeypatch):
+    """One of two is to be seen: the half whose digests end low."""
+    monkeypatch.setattr(photos, "MOST_COMPARED", 1)
+    network = OnnxNetwork(load(ROOT / "model" / "cat"))
+    by_half: dict[bool, bytes] = {}
+    for number in range(100):
+        data = cat_photo + bytes([number])  # behind the picture's end
+        by_half[hashlib.sha256(data).digest()[-4] < 0x80] = data
+    files = {name: [File(name, lambda low=low: by_half[low])] for name, low in (("low", True), ("high", False))}
+    low, high = look(files, network, 1_000_000, threads=1, integers=lambda view: view[0, 0, 0])
+    assert (low.integers is None, high.integers is None) == (False, True)
 
 
 def test_a_photo_of_too_many_pixels_is_skipped(cat_photo):
