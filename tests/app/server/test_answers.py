@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 
+from app.capacity import CLIENT_LEFT
 from tests.app.server.wire import GET, Held, answer, chunk, connected, counting, now, parsed, post, settled, timed
 
 LARGE = 2_000_000
@@ -273,3 +274,27 @@ class TestStopping:
             received = await client.everything()
             assert (received.count(b"HTTP/1.1 200"), received.count(b"connection: close")) == (3, 1)
             assert not client.open
+
+
+@pytest.mark.promise("P10")
+@timed
+async def test_the_application_can_tell_whether_its_client_has_left_and_another_does_not_count():
+    told = []
+
+    async def telling(scope, receive, send) -> None:
+        told.append(scope[CLIENT_LEFT]())
+
+    async def seen(scope, receive, send) -> None:
+        left = scope[CLIENT_LEFT]
+        while not told or not told[-1]:
+            told.append(left())
+            await asyncio.sleep(400)
+
+    async with connected(seen) as client:
+        await client.send(GET)
+        async with connected(telling) as another:  # it is over after a thousand seconds
+            await another.send(GET)
+        assert told == [False] * 4
+        client.socket.close()
+        await asyncio.sleep(400)
+    assert told == [False] * 4 + [True]
