@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--before", required=True, help="the revision to compare with")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4)
     arguments = parser.parse_args()
     if missing():
         sys.exit(f"apt-get install {' '.join(missing())}")
@@ -119,8 +119,8 @@ def table(result: dict) -> str:
         "web": "web photos",
         "phone": "phone photos",
         "heif": "web photos as HEIC",
-        "avif": "as AVIF",
-        "tiff": "as TIFF",
+        "avif": "web photos as AVIF",
+        "tiff": "web photos as TIFF",
     }
     lines = [
         "| photos/s, and share of those without | before | `none` | `rare` | `all` |",

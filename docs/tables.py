@@ -33,7 +33,7 @@ NETWORKS = ("cat", "tutorial", "dense")
 BENCHMARKS = (
     *("load", "start", "memory", "page", "classify", "audit", "hostile", "steps", "runtimes", "precision", "decoders"),
     *("growth", "scaling", "training", "bulk", "detectors", "own_classes", "teach", "teach_load", "corrections", "int8"),
-    *("install", "teach_int8"),
+    *("install", "teach_int8", "cage"),
 )
 
 

@@ -85,6 +85,7 @@ ELSEWHERE = {
     "--out benchmarks/teach_int8.json": LONG,
     f"{PYTHON} -m benchmarks.teach_load --out benchmarks/teach_load.json": WRK,
     f"{PYTHON} -m benchmarks.training --data photos/train --out benchmarks/training.json": LONG,
+    f"{PYTHON} -m benchmarks.cage --before cc97b36 --out benchmarks/cage.json": "checks out another revision: " + LONG,
     f"{PYTHON} -m benchmarks.steps --before 8392e74 --out benchmarks/steps.json": "checks out another revision: " + LONG,
     f"{PYTHON} -m venv .peers/runtimes && .peers/runtimes/bin/pip install -r benchmarks/requirements/runtimes.txt": PEERS,
     ".peers/runtimes/bin/python -m benchmarks.runtimes --out benchmarks/runtimes.json": PEERS,
