@@ -111,7 +111,9 @@ class Settings:
     )
     keep_days: int = _setting(90, "days until kept photos are deleted; 0: never", minimum=0)
     keep_bytes: int = _setting(
-        2 * 1024**3, "bytes of photos that are kept, at most: then the oldest unsure ones make room; 0: no limit", minimum=0
+        2 * 1024**3,
+        "bytes that kept photos may take together; beyond it the oldest unsure ones make room; 0: no limit",
+        minimum=0,
     )
     keep_photos: str = _setting("", "where they are kept, a URL such as s3://bucket/folder; empty: a folder of the store")
     keep_database: str = _setting(
