@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-import ctypes
+import logging
 import selectors
 import socket
-import struct
+
+log = logging.getLogger("catscope")
 
 ACCEPT_S = 0.25
 """How long the service still accepts established connections while it shuts down. The last packet of a handshake that has
@@ -15,29 +16,27 @@ begun may be late on a machine whose cores are all busy.
 LONGEST_ACCEPT_S = 5.0
 """How much longer it accepts those that wait: a process that gets little time has not come to them yet."""
 
-SO_ATTACH_FILTER = 26
+SO_BINDTOIFINDEX = 62
 """Linux's number for this socket option, which Python's socket module does not name."""
+
+NO_INTERFACE = 2**31 - 1
+"""An index that no network interface has."""
 
 
 def stop_accepting(listening: socket.socket) -> None:
     """Refuse new connections to a listening socket while those in its queue are still accepted.
 
-    Closing a socket resets the connections that the kernel has established and nobody has accepted yet. So a filter first
-    drops every packet that begins a connection (its TCP header has SYN set; the program is classic BPF, see the Linux
-    kernel's networking/filter.rst), then the queue is accepted, and then the socket is closed. A new client's kernel tries
-    again after a second, and is refused or reaches the next process that listens there. Only Linux can do this.
+    Closing a socket resets the connections that the kernel has established and nobody has accepted yet. So the socket is
+    first bound to a network interface that does not exist: the kernel then finds no listener for a packet that begins a
+    connection, and refuses it, while handshakes that have begun go on, since their packets are matched by address and port
+    (`__inet_lookup_established` before `__inet_lookup_listener` in Linux's net/ipv4). Then the queue is accepted, and then
+    the socket is closed. A process without privileges may do this on Linux 5.7 and later. A filter of packets that drops
+    those with SYN does the same on older kernels, but not all allow it to a process without privileges.
     """
-    drop_syn = (
-        (0x30, 0, 0, 13),  # load the byte with the TCP header's flags
-        (0x45, 0, 1, 0x02),  # is SYN set?
-        (0x06, 0, 0, 0),  # yes: drop the packet
-        (0x06, 0, 0, 0xFFFFFFFF),  # no: pass all of it
-    )
-    program = b"".join(struct.pack("HBBI", *instruction) for instruction in drop_syn)
-    with contextlib.suppress(OSError, AttributeError):
-        buffer = ctypes.create_string_buffer(program, len(program))
-        address = struct.pack("HL", len(drop_syn), ctypes.addressof(buffer))
-        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, address)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE)
+    except OSError as error:
+        log.warning("connections that arrive while the port is closed may be lost: %s", error.strerror)
 
 
 async def all_accepted(listening: socket.socket) -> None:

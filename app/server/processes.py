@@ -59,7 +59,9 @@ class Processes:
             self._start()
         while self._children:
             pid, raw = os.wait()
-            started = self._children.pop(pid)
+            started = self._children.pop(pid, None)
+            if started is None:  # in a container the parent is init, which inherits what the dead leave behind
+                continue
             code = os.waitstatus_to_exitcode(raw)
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
             if self._stopping:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks import photos
-from tests.docker.engine import container, docker, is_ready, run, wait_until
+from tests.conftest import encoded
+from tests.docker.engine import HARDENED, IMAGE, container, docker, is_ready, post, wait_until
 from tests.faults.clients import Connection, Tally, load, request, tiny
 
 pytestmark = pytest.mark.docker
@@ -67,6 +68,7 @@ def test_384_mb_are_enough_for_many_large_photos_at_once(small: tuple[str, str])
             assert connection.ask(request_bytes).status == 200
 
 
+@pytest.mark.promise("P27")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_docker_stop_under_load_loses_nothing(image: str, cat_image, processes: int) -> None:
     tally = Tally()
@@ -82,27 +84,59 @@ def test_docker_stop_under_load_loses_nothing(image: str, cat_image, processes: 
     assert (tally.lost, tally.wrong) == ([], [])
 
 
-PROCESSES = """
-import os
-for pid in filter(str.isdigit, os.listdir("/proc")):
-    if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1] == "1":
-        print(pid)
+REFUSED_BEFORE_IT_IS_CLOSED = """
+import socket
+from app.server.drain import stop_accepting
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    early = socket.create_connection(listening.getsockname())
+    stop_accepting(listening)
+    try:
+        socket.create_connection(listening.getsockname())
+    except ConnectionRefusedError:
+        listening.accept()
+        print("refused")
 """
 
 
+@pytest.mark.promise("P27")
+def test_a_container_without_rights_can_refuse_connections_before_it_closes_its_port(image: str) -> None:
+    command = ("--entrypoint", "python", IMAGE, "-c", REFUSED_BEFORE_IT_IS_CLOSED)
+    assert docker("run", "--rm", *HARDENED, *command) == "refused"
+
+
+RUNNING = """
+import contextlib, pathlib
+for command in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    with contextlib.suppress(OSError):
+        if b"%s" in command.read_bytes().split(b"\\0"):
+            print(command.parent.name)
+"""
+
+
+def running(name: str, module: str) -> list[str]:
+    """The ids of the processes inside the container that run this module."""
+    return docker("exec", name, "python", "-c", RUNNING % module).split()
+
+
 def serving(name: str) -> list[str]:
-    """The ids of the serving processes inside the container."""
-    listed = run("docker", "exec", name, "python", "-c", PROCESSES, check=False)
-    return sorted(listed.stdout.split())
+    """The ids of the serving processes inside the container: all but their parent."""
+    return sorted(set(running(name, "app")) - {"1"})
 
 
+@pytest.mark.promise("P32")
 def test_a_process_killed_in_a_container_is_replaced(image: str, cat_image) -> None:
     tally = Tally()
+    rare = encoded(cat_image, "TIFF")
     with container("--env", "CATSCOPE_PROCESSES=2", "--env", "CATSCOPE_LOG_LEVEL=error") as name:
         url = address(name)
         wait_until(lambda: is_ready(url), "the service is ready")
         before = serving(name)
         assert len(before) == 2
+
+        def both_have_decoded() -> bool:
+            return post(url, rare).status_code == 200 and len(running(name, "app.inference.cage.child")) == 2
+
+        wait_until(both_have_decoded, "each has a process that decodes for it")
         with load(url, tiny(cat_image), tally, come_again=True):
             tally.wait_for_more(50)
             docker("exec", name, "python", "-c", f"import os; os.kill({before[0]}, {signal.SIGKILL.value})")

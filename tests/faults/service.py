@@ -45,7 +45,7 @@ def upload_begun(url: str, body: bytes) -> socket.socket:
 
 
 def nobody_listens(url: str) -> None:
-    """Wait until the port is closed, without connecting: while the service stops, a refusal takes a second."""
+    """Wait until the port is closed, without connecting."""
     port = f":{int(url.rpartition(':')[2]):04X}"
 
     def listens() -> bool:

@@ -10,22 +10,37 @@ from app.server import drain
 from app.server.drain import all_accepted, stop_accepting
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can filter a listening socket")
-def test_pending_connections_are_still_accepted_and_no_new_ones_are():
-    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as early, socket.socket() as late:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can refuse connections and keep those that wait")
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_pending_connections_are_still_accepted_and_no_new_ones_are(family, host):
+    try:
+        listening = socket.create_server((host, 0), family=family)
+    except OSError as error:
+        pytest.skip(f"there is no {host} here: {error}")
+    with listening, socket.socket(family) as early, socket.socket(family) as late:
         early.connect(listening.getsockname())
         early.sendall(b"before")
         stop_accepting(listening)
-        late.settimeout(0.3)  # the client's kernel retries after a second, in vain too
-        with pytest.raises(TimeoutError):
+        with pytest.raises(ConnectionRefusedError):
             late.connect(listening.getsockname())
         early.sendall(b" and after")
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.recv(16, socket.MSG_WAITALL) == b"before and after"
+            accepted.sendall(b"answer")
+        assert early.recv(16) == b"answer"
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):
             listening.accept()
+
+
+def test_a_system_that_cannot_do_so_says_so(caplog, monkeypatch):
+    monkeypatch.setattr(drain, "SO_BINDTOIFINDEX", 9999)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stop_accepting(listening)
+        socket.create_connection(listening.getsockname()).close()
+    (said,) = caplog.messages
+    assert said.startswith("connections that arrive while the port is closed may be lost: ")
 
 
 def test_a_process_that_gets_little_time_accepts_all_that_wait(monkeypatch):

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import httpx2
 import pytest
 
 from benchmarks.clients import form
-from tests.conftest import COMMAND, accepts, serving
+from tests.conftest import COMMAND, accepts, encoded, serving
 from tests.conftest import command as run
 from tests.faults.clients import HANG_S, Connection, Tally, load, request, tiny, wait_until
 from tests.faults.service import MODEL, ask, nobody_listens, number, stopped_under_load, upload_begun
@@ -115,6 +116,30 @@ def test_a_killed_process_is_replaced_while_the_other_keeps_answering(cat_image)
         assert tally.wrong == []
         assert tally.answers.keys() == {200}
         assert tally.refused == 0
+
+
+BEGUN_AS_INIT = """
+import ctypes, os, sys
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
+os.execv(sys.executable, [sys.executable, "-m", "app"])
+"""
+"""A service that inherits what its dead processes leave behind, as process 1 of a container does."""
+
+
+@pytest.mark.promise("P32")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has subreapers")
+def test_what_a_killed_process_leaves_behind_ends_without_the_others(cat_image):
+    photo = request(encoded(cat_image, "TIFF"))
+    with serving(sys.executable, "-c", BEGUN_AS_INIT, model_dir=MODEL, processes=2, log_level="error") as (process, url):
+        stays, dies = each_is_ready(process, url)
+        with alone(dies, process.pid), Connection(url) as connection:
+            assert connection.ask(photo).status == 200
+        (decoder,) = children(dies)
+        os.kill(dies, signal.SIGKILL)
+        wait_until(lambda: state(decoder) == "", "the process that decoded for it is gone, too, and inherited")
+        wait_until(lambda: len(children(process.pid)) == 2 or process.poll() is not None, "another takes its place")
+        assert stays in each_is_ready(process, url)
 
 
 @pytest.mark.promise("P32")
