@@ -8,6 +8,8 @@ ITU T.81 (JPEG), the PNG specification, GIF89a, TIFF 6.0 (also used by EXIF) and
 
 import re
 import struct
+from collections.abc import Iterator
+from typing import Literal
 
 from app.errors import BrokenImage, TooLarge, UnsupportedImage
 from app.inference import jpeg
@@ -34,7 +36,9 @@ COMPRESSIONS = (1, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 50001)
 compressions are left out: faxes are not photos, and libtiff writes a line to standard error for each row it cannot read.
 """
 
-_COMPRESSION, _ORIENTATION, _SHORT = 259, 274, 3
+_COMPRESSION, _ORIENTATION, _CHANNELS, _PLANES, _SHORT = 259, 274, 277, 284, 3
+_TOGETHER, _SEPARATE = 1, 2
+"""Whether the channels of each pixel lie side by side, or each channel in a plane of its own."""
 _TIFF_HEADERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NEXT_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
@@ -83,9 +87,27 @@ def check(data: bytes, max_pixels: int) -> bytes:
         _check_gif(data, max_pixels)
     elif kind == "TIFF":
         check_tags(data, 0, len(data), photo=True)
+        return _without_planes(data)
     elif kind == "AVIF":
         return _check_avif(data)
     return data
+
+
+def _without_planes(data: bytes) -> bytes:
+    """A TIFF, without the claim that its channels lie in planes of their own if there is one channel: it means nothing then,
+    and Pillow takes the plane for a colour, and forgets whether 0 is white and which byte of a value is the first.
+    """
+    order = _order(data, 0)
+    channels, separate = 1, 0
+    for tag, kind, count, at in _tags(data, 0, len(data)):
+        value = int.from_bytes(data[at : at + 2], order) if (kind, count) == (_SHORT, 1) else 0
+        if tag == _CHANNELS:
+            channels = value
+        elif tag == _PLANES and value == _SEPARATE:
+            separate = at
+    if channels != 1 or not separate:
+        return data
+    return data[:separate] + _TOGETHER.to_bytes(2, order) + data[separate + 2 :]
 
 
 def _check_avif(data: bytes) -> bytes:
@@ -252,6 +274,24 @@ def check_tags(data: bytes, start: int, end: int, photo: bool = False) -> None:
     `photo` itself, UnsupportedImage for a compression that is not in COMPRESSIONS.
     """
     end = min(end, len(data))
+    claimed = 0
+    for tag, kind, length, at in _tags(data, start, end):
+        if photo and tag == _COMPRESSION:
+            if (kind, length) != (_SHORT, 1):
+                raise BrokenImage("The TIFF file is broken: its compression tag is not a single short integer.")
+            compression = int.from_bytes(data[at : at + 2], _order(data, start))
+            if compression not in COMPRESSIONS:
+                raise UnsupportedImage(f"The TIFF file uses compression {compression}, which is not accepted.")
+        size = length * _SIZES.get(kind, 0)
+        claimed += size if size <= end - start else 0  # Pillow never reads a value larger than the file
+        if claimed > 2 * (end - start) + MAX_JUNK_BYTES:
+            raise BrokenImage(f"The file is broken: its metadata claims more than its {end - start} bytes.")
+
+
+def _tags(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """The tags of the first directory: of each its number, its type, its count of values, and where they or their offset are
+    in `data`. Raises BrokenImage for too many.
+    """
     header = data[start : start + 16]
     if header[:4] not in _TIFF_HEADERS or len(header) < 8:
         return
@@ -267,19 +307,14 @@ def check_tags(data: bytes, start: int, end: int, photo: bool = False) -> None:
     if count > MAX_TAGS:
         raise BrokenImage(f"The file is broken: its metadata claims to have {count} tags.")
     at += 8 if big else 2
-    claimed = 0
     for _ in range(count):
         if at + (20 if big else 12) > end:
             return
         tag, kind, length = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
-        if photo and tag == _COMPRESSION:
-            if (kind, length) != (_SHORT, 1):
-                raise BrokenImage("The TIFF file is broken: its compression tag is not a single short integer.")
-            compression = struct.unpack_from(order + "H", data, at + (12 if big else 8))[0]
-            if compression not in COMPRESSIONS:
-                raise UnsupportedImage(f"The TIFF file uses compression {compression}, which is not accepted.")
-        size = length * _SIZES.get(kind, 0)
-        claimed += size if size <= end - start else 0  # Pillow never reads a value larger than the file
-        if claimed > 2 * (end - start) + MAX_JUNK_BYTES:
-            raise BrokenImage(f"The file is broken: its metadata claims more than its {end - start} bytes.")
+        yield tag, kind, length, at + (12 if big else 8)
         at += 20 if big else 12
+
+
+def _order(data: bytes, start: int) -> Literal["little", "big"]:
+    """Of the bytes of the TIFF structure's numbers."""
+    return "little" if data[start : start + 2] == b"II" else "big"

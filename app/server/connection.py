@@ -255,6 +255,8 @@ class Protocol(HttpToolsProtocol):
         )
         if remaining > 0:
             self._start_timer(remaining, self._body_timed_out)
+        elif self.cycle.response_complete:  # early: whatever follows it would be taken for the next request's answer
+            self._close()
         else:
             self._refuse(TooSlow(f"The request's body arrived too slowly: {self._received} bytes so far."))
 

@@ -1,5 +1,6 @@
 """Numbers in metadata that reach around its ends: backwards from the end, into what follows, or below zero."""
 
+import functools
 import struct
 
 import pytest
@@ -51,6 +52,32 @@ def test_a_directory_may_begin_with_any_byte_and_ends_with_its_block():
     image_checks.check_tags(behind, 0, 8)
     with pytest.raises(BrokenImage, match="18761 tags"):  # its own first two letters
         image_checks.check(b"II*\0" + bytes(4), 1)
+
+
+def short(make, order: str, tag: int, value: int) -> tuple[int, int, int, int]:
+    """A tag with one short integer, which fills the beginning of its place."""
+    return tag, 3, 1, value if order == "<" else value << (16 if make is tiff else 48)
+
+
+@ORDERS
+@pytest.mark.parametrize("make", [tiff, big_tiff])
+def test_one_channel_lies_in_no_plane_of_its_own(make, order):
+    made = functools.partial(make, behind=9, order=order)
+
+    def of(*tags: tuple[int, int]) -> bytes:
+        return made([short(make, order, tag, value) for tag, value in ((256, 2), *tags, (262, 2))])
+
+    together = of((277, 1), (284, 1))
+    assert passes(together)
+    assert image_checks.check(of((277, 1), (284, 2)), 1) == together
+    assert image_checks.check(of((284, 2)), 1) == of((284, 1)), "one channel unless it says otherwise"
+    assert passes(of((284, 3)))
+    assert passes(of((277, 1)))
+    for channels in (0, 2, 3, 257):
+        assert passes(of((277, channels), (284, 2)))
+    long = (277, 4, 1, 3)
+    assert passes(made([long, short(make, order, 284, 2)])), "three, though another type says so"
+    assert passes(made([(284, 3, 2, short(make, order, 284, 2)[3])])), "two values of which Pillow takes neither"
 
 
 def test_what_does_not_begin_as_a_tiff_has_no_tags():

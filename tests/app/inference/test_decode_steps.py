@@ -259,6 +259,37 @@ def test_a_tiff_of_deep_planes_is_told_what_is_read(channels):
     )
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kind", "white_is_zero"),
+    [("bilevel", False), ("bilevel", True), ("uint8", False), ("uint8", True), ("uint16", False), ("float32", False)],
+)
+def test_one_channel_is_read_alike_whatever_is_said_of_planes(order, white_is_zero, kind):
+    """Pillow takes a plane for a colour: it then reads white as black, or the bytes of a value in the wrong order."""
+    grey = np.tile(np.linspace(0, 255, 32), (24, 1))
+    scale = {"uint8": 1, "uint16": 257, "float32": 1}
+    if kind == "bilevel":
+        values, bits = np.packbits(grey > 100, axis=1), 1
+    else:
+        values = (grey * scale[kind]).astype(np.dtype(kind).newbyteorder(order))
+        bits = 8 * values.itemsize
+
+    def of(planes: int) -> bytes:
+        shorts = {256: 32, 257: 24, 258: bits, 259: 1, 262: 0 if white_is_zero else 1, 273: 0, 277: 1, 278: 24, 284: planes}
+        shorts |= {279: values.nbytes, 339: 3 if kind == "float32" else 1}
+        shorts[273] = 8 + 2 + 12 * len(shorts) + 4  # where its pixels begin
+        entries = [(tag, 3, 1, value if order == "<" else value << 16) for tag, value in sorted(shorts.items())]
+        return tiff(entries, order=order) + values.tobytes()
+
+    image = decode(of(planes=2)).image
+    assert image.tobytes() == decode(of(planes=1)).image.tobytes()
+    first, last = image.getpixel((0, 0)), image.getpixel((31, 0))
+    assert (first > last) == (white_is_zero and kind != "float32"), (
+        "Pillow takes floats for what they are, whatever is white"
+    )
+    assert first != last
+
+
 def planes_of(bits: list[int], planes: int | None, values: bytes) -> bytes:
     """A TIFF of 2 x 1 pixels with so many bits in each channel, by hand."""
     grey = len(bits) == 1
