@@ -3,6 +3,7 @@
 import json
 import time
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,6 +68,21 @@ def test_all_that_is_covered_to_its_last_branch_is_mutated():
         modules |= set(path.glob("[!_]*.py")) if path.is_dir() else {path.with_suffix(".py")}
     assert {str(path.relative_to(ROOT)) for path in modules} == set(mutate.MEASURED)
     assert all((ROOT / test).exists() for tests in mutate.MEASURED.values() for test in tests)
+
+
+def test_a_score_of_other_code_is_told_from_one_of_the_code_that_is_there(tmp_path, monkeypatch):
+    entry = {"mutants": 2000, "killed": 1800, "timeout": 100, "survived": 100, "score": 0.95, "survivors": []}
+    monkeypatch.setattr(mutate, "RESULT", tmp_path / "mutation.json")
+    monkeypatch.setattr(mutate, "distributions", lambda name, path: [SimpleNamespace(version="1.2.3")])
+    monkeypatch.setattr(mutate, "MEASURED", {MODULE: ("tests",), "app/teach/alike.py": ("tests",)})
+    mutate.keep(MODULE, entry)
+    kept = json.loads(mutate.RESULT.read_text())
+    assert kept["tool"] == "mutmut 1.2.3"
+    *_, row, other = mutate.table(kept).splitlines()
+    assert row == f"| `{MODULE}` | 2,000 | 1,900 | 0.950 | 100 |"
+    assert other == "| `app/teach/alike.py` | not measured | | | |"
+    kept["modules"][MODULE]["code"] = "0" * 64
+    assert f"| `{MODULE}`, changed since | 2,000 |" in mutate.table(kept)
 
 
 @pytest.fixture

@@ -306,7 +306,7 @@ def keep(module: str, entry: dict[str, Any]) -> None:
     """Write a module's entry into benchmarks/mutation.json."""
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {"modules": {}}
     [tool] = distributions(name="mutmut", path=site_packages())
-    modules = result["modules"] | {module: entry}
+    modules = result["modules"] | {module: {"code": digest(module)} | entry}
     report = {"tool": f"mutmut {tool.version}", "modules": {name: modules[name] for name in MEASURED if name in modules}}
     RESULT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
@@ -317,7 +317,7 @@ def site_packages() -> list[str]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The scores as a table in Markdown: every module of MEASURED, also where nothing was measured yet."""
+    """The scores as a table in Markdown: every module of MEASURED, also where nothing was measured yet, or other code."""
     rows = ["| module | mutants | noticed | share | survivors, each explained |", "|---|---|---|---|---|"]
     for module in MEASURED:
         entry = report["modules"].get(module)
@@ -325,7 +325,8 @@ def table(report: dict[str, Any]) -> str:
             rows.append(f"| `{module}` | not measured | | | |")
         else:
             caught = entry["killed"] + entry["timeout"]
-            rows.append(f"| `{module}` | {entry['mutants']:,} | {caught:,} | {entry['score']:.3f} | {entry['survived']} |")
+            name = f"`{module}`" + ("" if entry["code"] == digest(module) else ", changed since")
+            rows.append(f"| {name} | {entry['mutants']:,} | {caught:,} | {entry['score']:.3f} | {entry['survived']} |")
     return "\n".join(rows)
 
 
