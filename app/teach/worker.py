@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from contextlib import closing
 from functools import partial
@@ -51,7 +52,16 @@ class _Cancelled(Exception):
 
 
 class _TooLong(BaseException):
-    """The job's time is over. No Exception, so that what is under way does not take it for an error of its own."""
+    """The job's time is over. No Exception, so that what is under way does not take it for an error of its own, as only what
+    is not written in Python does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(f"Teaching took longer than {LONGEST_S} s.")
+
+
+_over = threading.Event()
+"""Set when the job's time is."""
 
 
 def main() -> None:
@@ -59,7 +69,7 @@ def main() -> None:
     os.nice(NICENESS)
     job = Path(sys.argv[1])
     try:
-        _run(job)
+        _in_time(job)
     except _Cancelled:
         _say(job, state="cancelled", progress=0.0)
     except (InvalidRequest, NetworkError, _TooLong) as error:
@@ -70,6 +80,18 @@ def main() -> None:
     finally:
         signal.alarm(0)
         shutil.rmtree(job / PHOTOS, ignore_errors=True)
+
+
+def _in_time(job: Path) -> None:
+    _over.clear()
+    try:
+        _run(job)
+    except _Cancelled:
+        raise
+    except Exception as error:
+        if _over.is_set():
+            raise _TooLong from error
+        raise
 
 
 def _run(job: Path) -> None:
@@ -148,7 +170,8 @@ def _say(job: Path, **status: Any) -> None:
 
 
 def _too_long(number: int, frame: FrameType | None) -> NoReturn:
-    raise _TooLong(f"Teaching took longer than {LONGEST_S} s.")
+    _over.set()
+    raise _TooLong
 
 
 if __name__ == "__main__":

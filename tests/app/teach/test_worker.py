@@ -31,6 +31,9 @@ worker.OnnxNetwork = loading
 """
 """What is under way when the time is over handles every error of its own."""
 
+FOREIGN = INSIDE.replace("except Exception as", "except BaseException as")
+"""Not so what is not written in Python: a module that is being imported makes an ImportError of it."""
+
 BROKEN = "photos.decode = lambda *_: 1 / 0"
 DELETED = """
 def deleted(*_):
@@ -76,7 +79,7 @@ def ended(job: Path, decoder: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.promise("P38")
-@pytest.mark.parametrize("work", [LONG, INSIDE])
+@pytest.mark.parametrize("work", [LONG, INSIDE, FOREIGN])
 def test_a_job_that_takes_too_long_fails_and_says_so(job, work):
     assert ended(job, work).returncode == 0
     status = read_json(job / STATUS)

@@ -18,7 +18,7 @@ from PIL import Image
 from app.inference.cage import photos as caged
 from app.inference.networks.contract import load
 from app.teach import photos, worker
-from app.teach.jobs import JOB, OPEN, PHOTOS, PUBLISHING, STATUS, Job, Jobs, read_json, write_json
+from app.teach.jobs import CANCELLED, JOB, OPEN, PHOTOS, PUBLISHING, STATUS, Job, Jobs, read_json, write_json
 from app.teach.photos import Seen, Skipped
 from tests.app.teach.test_written_network import seen
 from tests.conftest import ROOT, encoded
@@ -264,6 +264,37 @@ def test_it_ends_when_its_time_is_over(jobs, job, looking):
     worker.main()
     assert status(job) == failed("Teaching took longer than 600 s.")
     assert not (job / PHOTOS).exists()
+
+
+def test_it_ends_so_where_code_that_is_not_written_in_python_takes_the_end_for_an_error_of_its_own(job, looking):
+    """As a module does that is being imported. The next job has its own time."""
+
+    def importing(_: int) -> None:
+        try:
+            signal.raise_signal(signal.SIGALRM)
+        except BaseException as error:
+            raise ImportError("initialization failed") from error
+
+    looking(importing)
+    worker.main()
+    assert status(job) == failed("Teaching took longer than 600 s.")
+    (job / PHOTOS).mkdir()
+    looking(lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        worker.main()
+    assert status(job) == failed("A bug in Catscope prevented it; the log has the details.")
+
+
+def test_it_was_cancelled_where_somebody_did_so_before_its_time_was_over(job, looking):
+    def late(_: int) -> None:
+        try:
+            signal.raise_signal(signal.SIGALRM)
+        except BaseException:
+            os.rename(job / OPEN, job / CANCELLED)
+
+    looking(late)
+    worker.main()
+    assert status(job)["state"] == "cancelled"
 
 
 def test_it_has_not_failed_where_its_network_was_about_to_be_served(jobs, job, looking, monkeypatch):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,11 @@ def cage():
 
 @pytest.fixture
 def bad():
-    """A cage whose decoder has bugs, with a second for each photo."""
+    """A cage whose decoder has bugs."""
     from app.inference.cage.cage import Cage
 
     lost: list[None] = []
-    made = Cage(1, bare(), BAD, lambda: lost.append(None))
+    made = Cage(60, bare(), BAD, lambda: lost.append(None))
     made.lost = lost
     yield made
     made.close()
@@ -199,8 +200,10 @@ def test_a_parser_that_breaks_costs_one_photo(bad, kind, reason, cat_image):
     good = encoded(cat_image, "TIFF")
     assert bad.decode(good, PIXELS, None).width == cat_image.width
     before = bad._idle[0].pid
+    bad.seconds = 1 if kind == "spin" else 60
     with pytest.raises(BrokenImage, match=reason):
         bad.decode(trouble(kind), PIXELS, None)
+    bad.seconds = 60
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)
     assert bad.decode(good, PIXELS, None).width == cat_image.width
@@ -318,7 +321,7 @@ def test_other_requests_do_not_notice(restored, model_dir, cat_image, cat_photo)
     from app.inference.cage.cage import Cage
 
     with ready_client(model_dir, threads=4, max_pixels=PIXELS) as client:
-        photos.use(Cage(4, bare(), BAD))
+        photos.use(Cage(8, bare(), BAD))
         post = lambda data: client.post("/predict?feature_maps=none", files={"file": ("x", data)})  # noqa: E731
         good = encoded(cat_image, "TIFF")
         expected = post(good).json()["probabilities"]
@@ -332,6 +335,7 @@ def test_other_requests_do_not_notice(restored, model_dir, cat_image, cat_photo)
         while any(thread.is_alive() for thread in threads):
             assert post(cat_photo).status_code == 200
             assert post(good).json()["probabilities"] == expected
+            time.sleep(0.1)
         for thread in threads:
             thread.join()
         assert {kind: answer.status_code for kind, answer in answers.items()} == {"crash": 422, "spin": 422, "eat": 503}
