@@ -33,13 +33,14 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS catscope_photos (sha256 TEXT PRIMARY KEY, bytes BIGINT NOT NULL)",
     # Photos of corrections that are being added or deleted: by these, what a killed process leaves behind is found.
     "CREATE TABLE IF NOT EXISTS catscope_unsettled (id TEXT PRIMARY KEY, sha256 TEXT NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS catscope_unsettled_sha256 ON catscope_unsettled (sha256)",
     "CREATE INDEX IF NOT EXISTS catscope_of_photo ON catscope_corrections (sha256, network, id)",
     *(
         f"CREATE INDEX IF NOT EXISTS catscope_by_{columns.replace(', ', '_')}id ON catscope_corrections ({columns}id) "
         "WHERE counts = 1"
         for columns in _FILTERS
     ),
+    # An index locks its table, also where it is there already: that of corrections first, as whoever writes does.
+    "CREATE INDEX IF NOT EXISTS catscope_unsettled_sha256 ON catscope_unsettled (sha256)",
     f"INSERT INTO catscope_schema VALUES ({VERSION}) ON CONFLICT DO NOTHING",
 )
 

@@ -182,26 +182,36 @@ class Store:
         self._rows.close()
 
     def _make_room(self, sha256: str, size: int) -> None:
-        """Delete unsure photos, the oldest first, until that one, of so many bytes, has room beside the others."""
+        """Delete unsure photos, the oldest first, until that one, of so many bytes, has room or is kept already."""
         while self._max_bytes:
             with self._rows.reading() as rows:
-                [(others,)] = rows.all("SELECT COALESCE(SUM(bytes), 0) FROM catscope_photos WHERE sha256 <> ?", sha256)
-                if others + size <= self._max_bytes:
+                if rows.all("SELECT 1 FROM catscope_photos WHERE sha256 = ?", sha256):
+                    return
+                [(kept,)] = rows.all("SELECT COALESCE(SUM(bytes), 0) FROM catscope_photos")
+                if kept + size <= self._max_bytes:
                     return
                 oldest = rows.all(
-                    "SELECT id, sha256, network FROM catscope_corrections AS one WHERE kind = ? AND sha256 <> ? "
+                    "SELECT id, one.sha256, network, bytes FROM catscope_corrections AS one "
+                    "JOIN catscope_photos ON catscope_photos.sha256 = one.sha256 WHERE kind = ? "
                     "AND NOT EXISTS (SELECT 1 FROM catscope_corrections WHERE sha256 = one.sha256 AND kind = ?) "
-                    "ORDER BY id LIMIT 1",
-                    *(UNSURE, sha256, CORRECTED),
+                    "ORDER BY id LIMIT ?",
+                    *(UNSURE, CORRECTED, MAX_LISTED),
                 )
             if not oldest or size > self._max_bytes:
                 raise StoreUnavailable(
-                    f"The store is full: it keeps {int(others):,} bytes of photos, and with {size:,} more it would exceed "
+                    f"The store is full: it keeps {int(kept):,} bytes of photos, and with {size:,} more it would exceed "
                     f"CATSCOPE_KEEP_BYTES, {self._max_bytes:,}."
                 )
+            freed: dict[str, int] = {}
+            leaving = []
+            for id, photo, network, nbytes in oldest:
+                leaving.append((id, photo, network))
+                freed[photo] = nbytes  # once, of however many networks it has answers
+                if kept + size - sum(freed.values()) <= self._max_bytes:
+                    break
             with self._rows.writing() as rows:
-                _delete(rows, oldest)
-            self._settle(oldest)
+                _delete(rows, leaving)
+            self._settle(leaving)
 
     def _delete_before(self, end: str, now: datetime) -> int:
         """Delete the corrections whose ids are smaller than `end`, and what nobody has finished adding or deleting."""

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 
+from app.corrections.database import Postgresql
 from app.corrections.photos import Photos
 from app.corrections.records import SHA256
 from app.corrections.store import SETTLED, open_store
@@ -14,6 +17,7 @@ from app.errors import NotFound, StoreUnavailable
 from app.settings import Settings
 from tests.app.corrections.kept import NOON, correction, free_port
 from tests.conftest import ROOT, sha256
+from tests.faults.clients import wait_until
 
 BEGIN = """
 import os, resource, signal, sys
@@ -249,3 +253,25 @@ for n in range(20):
         assert store.kept().corrected == 30
         assert store.photo(sha256(b"photo")) == b"photo"
         store.close()
+
+    def test_a_replica_that_finds_no_tables_yet_does_not_wait_for_one_that_waits_for_it(self, tmp_path, server):
+        """It began before another had made them, which has them by now, and writes."""
+        psycopg = pytest.importorskip("psycopg")
+        url = server.database()
+        with closing(open_store(Settings(store=tmp_path, keep_database=url))) as first:
+            kept = first.add(correction(), b"photo")
+        with (
+            closing(open_store(Settings(store=tmp_path, keep_database=url))) as late,
+            psycopg.connect(url, autocommit=True) as writer,
+            psycopg.connect(url, autocommit=True) as watcher,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            writer.execute("DROP TABLE catscope_schema")
+            for statement in Postgresql.begin:
+                writer.execute(statement)
+            listed = thread.submit(late.list)
+            waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted"
+            wait_until(lambda: watcher.execute(waiting).fetchone() == (1,), "it waits for the writer")
+            writer.execute("INSERT INTO catscope_unsettled VALUES ('id', 'sha256')")
+            writer.execute("ROLLBACK")
+            assert listed.result(60) == [kept]

@@ -1,5 +1,6 @@
 """How much room kept photos take, and which of them make room for others."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -71,6 +72,28 @@ def test_a_photo_that_is_kept_already_needs_no_room(small):
     assert small.get(other.id) == other
     corrected(small, 2, photo=False)
     assert small.kept().photos == 3
+
+
+def test_a_photo_that_is_kept_already_needs_none_under_a_limit_that_was_lowered_either(settings):
+    with closing(open_store(replace(settings, keep_bytes=0))) as store:
+        kept = [corrected(store, number) for number in range(3)]
+    with closing(open_store(replace(settings, keep_bytes=5))) as store:
+        other = store.add(correction(PHOTOS[1], network="dense"), PHOTOS[1])
+        assert store.get(other.id) == other
+        assert store.kept().photos == len(kept)
+        with pytest.raises(StoreUnavailable, match="it keeps 30 bytes of photos"):
+            corrected(store, 3)
+
+
+def test_a_photo_that_needs_the_room_of_many_drives_out_no_more_of_them(settings, monkeypatch):
+    with closing(open_store(replace(settings, keep_bytes=65))) as store:
+        kept = [unsure(store, number) for number in range(6)]
+        times = []
+        settle = store._settle
+        monkeypatch.setattr(store, "_settle", lambda found: (times.append(len(found)), settle(found)))
+        large = store.add(correction(b"x" * 40, None, time=NOON.replace(minute=9)), b"x" * 40)
+        assert store.list() == [large, kept[5], kept[4]]
+        assert times == [4], "all at once"
 
 
 def test_a_photo_that_is_larger_than_all_room_drives_nothing_out(small):
