@@ -320,7 +320,7 @@ def test_other_requests_do_not_notice(restored, model_dir, cat_image, cat_photo)
     """One photo kills its decoder, one makes it spin, one eats memory; the others are answered meanwhile."""
     from app.inference.cage.cage import Cage
 
-    with ready_client(model_dir, threads=4, max_pixels=PIXELS) as client:
+    with ready_client(model_dir, threads=4, max_pixels=PIXELS, deadline_s=60) as client:
         photos.use(Cage(8, bare(), BAD))
         post = lambda data: client.post("/predict?feature_maps=none", files={"file": ("x", data)})  # noqa: E731
         good = encoded(cat_image, "TIFF")
