@@ -219,7 +219,12 @@ class Postgresql(Database):
                 "CATSCOPE_KEEP_DATABASE names PostgreSQL, which needs a package: pip install -r requirements/postgresql.txt"
             ) from error
         try:
-            self._address = make_conninfo(url, connect_timeout=BUSY_S, tcp_user_timeout=BUSY_S * 2000)  # seconds, ms
+            self._address = make_conninfo(
+                url,
+                client_encoding="UTF8",  # psycopg answers a database of encoding SQL_ASCII with bytes instead of text
+                connect_timeout=BUSY_S,  # in seconds
+                tcp_user_timeout=BUSY_S * 2000,  # in ms
+            )
         except psycopg.ProgrammingError as error:
             raise ValueError(f"CATSCOPE_KEEP_DATABASE is no address of PostgreSQL: {str(error).strip()}") from error
         self._psycopg = psycopg

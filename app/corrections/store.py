@@ -27,20 +27,12 @@ from app.corrections.records import (
     microseconds,
     of_day,
 )
-from app.errors import NotFound, StoreUnavailable
+from app.corrections.removal import Removal
+from app.errors import NotFound
 from app.settings import Settings
 
 MAX_LISTED = 1000
 """Corrections that are listed at once, at most."""
-
-BATCH = 200
-"""Corrections that are deleted in one transaction, so that others need not wait long for it."""
-
-SETTLED = timedelta(minutes=10)
-"""After so long, a correction that was to be added is there, or its process was killed."""
-
-Found = list[tuple[Any, ...]]
-"""Rows of a table."""
 
 _COLUMNS = "id, kind, sha256, label, network, version, verdict, probabilities, source, time"
 
@@ -66,6 +58,7 @@ class Store:
     def __init__(self, rows: Database, photos: Photos, days: int, where: str, max_bytes: int) -> None:
         self.days, self.where = days, where
         self._rows, self._photos, self._max_bytes = rows, photos, max_bytes
+        self._removal = Removal(rows, photos)
 
     def add(self, correction: Correction, photo: bytes | None = None) -> Correction:
         """Keep a correction, and its photo, which may be left out if it is kept already. Returns what is kept.
@@ -84,11 +77,14 @@ class Store:
                 if known := _known(rows, correction):
                     return known
         if photo is not None:
-            self._make_room(correction.sha256, len(photo))
+            self._removal.make_room(correction.sha256, len(photo), self._max_bytes)
             with self._rows.writing() as rows:
                 rows.run("INSERT INTO catscope_unsettled VALUES (?, ?)", correction.id, correction.sha256)
             self._photos.write(correction.sha256, photo, correction.id)
         with self._rows.writing() as rows:
+            if photo is not None and not rows.all("SELECT 1 FROM catscope_unsettled WHERE id = ?", correction.id):
+                # Another process took it for what a killed one has left: a clock is wrong, or this one was suspended.
+                self._photos.write(correction.sha256, photo, correction.id)
             return _add(rows, correction, None if photo is None else len(photo))
 
     def list(
@@ -151,16 +147,12 @@ class Store:
     def delete(self, id: str) -> None:
         """Delete a correction, and its photo if no other one needs it. Raises NotFound."""
         _check_id(id)
-        with self._rows.writing() as rows:
-            found = rows.all("SELECT id, sha256, network FROM catscope_corrections WHERE id = ?", id)
-            _delete(rows, found)
-        if not found:
+        if not self._removal.correction(id):
             raise NotFound(f"There is no correction {id}.")
-        self._settle(found)
 
     def delete_all(self) -> int:
         """Delete everything. Returns how many corrections there were, those that no longer counted included."""
-        return self._delete_before("g", datetime.now(UTC))
+        return self._removal.before("g", datetime.now(UTC))
 
     def expire(self, now: datetime) -> int:
         """Delete what has been kept for longer than `days`, and what killed processes have left.
@@ -168,7 +160,7 @@ class Store:
         Returns how many corrections were deleted.
         """
         limit = now - timedelta(days=self.days) if self.days else datetime.fromtimestamp(0, UTC)
-        return self._delete_before(first_id(limit), now)
+        return self._removal.before(first_id(limit), now)
 
     def export(self, path: Path, kind: str | None = None, network: str | None = None, day: date | None = None) -> int:
         """Write a zip file of what `all` lists, see app.corrections.export, and return how many photos it has.
@@ -180,77 +172,6 @@ class Store:
     def close(self) -> None:
         """Close the connections to the database."""
         self._rows.close()
-
-    def _make_room(self, sha256: str, size: int) -> None:
-        """Delete unsure photos, the oldest first, until that one, of so many bytes, has room or is kept already."""
-        while self._max_bytes:
-            with self._rows.reading() as rows:
-                if rows.all("SELECT 1 FROM catscope_photos WHERE sha256 = ?", sha256):
-                    return
-                [(kept,)] = rows.all("SELECT COALESCE(SUM(bytes), 0) FROM catscope_photos")
-                if kept + size <= self._max_bytes:
-                    return
-                oldest = rows.all(
-                    "SELECT id, one.sha256, network, bytes FROM catscope_corrections AS one "
-                    "JOIN catscope_photos ON catscope_photos.sha256 = one.sha256 WHERE kind = ? "
-                    "AND NOT EXISTS (SELECT 1 FROM catscope_corrections WHERE sha256 = one.sha256 AND kind = ?) "
-                    "ORDER BY id LIMIT ?",
-                    *(UNSURE, CORRECTED, MAX_LISTED),
-                )
-            if not oldest or size > self._max_bytes:
-                raise StoreUnavailable(
-                    f"The store is full: it keeps {int(kept):,} bytes of photos, and with {size:,} more it would exceed "
-                    f"CATSCOPE_KEEP_BYTES, {self._max_bytes:,}."
-                )
-            freed: dict[str, int] = {}
-            leaving = []
-            for id, photo, network, nbytes in oldest:
-                leaving.append((id, photo, network))
-                freed[photo] = nbytes  # once, of however many networks it has answers
-                if kept + size - sum(freed.values()) <= self._max_bytes:
-                    break
-            with self._rows.writing() as rows:
-                _delete(rows, leaving)
-            self._settle(leaving)
-
-    def _delete_before(self, end: str, now: datetime) -> int:
-        """Delete the corrections whose ids are smaller than `end`, and what nobody has finished adding or deleting."""
-        deleted = 0
-        for found in self._batches("SELECT id, sha256, network FROM catscope_corrections", end):
-            with self._rows.writing() as rows:
-                _delete(rows, found)
-            self._settle(found)
-            deleted += len(found)
-        for found in self._batches("SELECT id, sha256, '' FROM catscope_unsettled", first_id(now - SETTLED)):
-            self._settle(found)
-        return deleted
-
-    def _batches(self, query: str, end: str) -> Iterator[Found]:
-        """The rows with ids before `end`, the oldest first, some at a time. Whoever gets them deletes them."""
-        while True:
-            with self._rows.reading() as rows:
-                found = rows.all(f"{query} WHERE id < ? ORDER BY id LIMIT ?", end, BATCH)
-            if not found:
-                return
-            yield found
-
-    def _settle(self, found: Found) -> None:
-        """Delete what is left of corrections with these (id, sha256, network) that are not there: the photos, unless another
-        correction needs them or one that is being added, and files that were never finished.
-        """
-        with self._rows.writing() as rows:
-            for id, sha256, _ in found:
-                self._photos.discard(sha256, id)
-                rows.run("DELETE FROM catscope_unsettled WHERE id = ?", id)
-            for sha256 in {sha256 for _, sha256, _ in found}:
-                needed = rows.all(
-                    "SELECT 1 FROM catscope_corrections WHERE sha256 = ? "
-                    "UNION ALL SELECT 1 FROM catscope_unsettled WHERE sha256 = ? LIMIT 1",
-                    *(sha256, sha256),
-                )
-                if not needed:
-                    self._photos.delete(sha256)
-                    rows.run("DELETE FROM catscope_photos WHERE sha256 = ?", sha256)
 
 
 def open_store(settings: Settings) -> Store:
@@ -320,24 +241,6 @@ def _known(rows: Rows, correction: Correction) -> Correction | None:
         *(correction.sha256, correction.network),
     )
     return _correction(found[0]) if found else None
-
-
-def _delete(rows: Rows, found: Found) -> None:
-    """Delete the corrections with these (id, sha256, network); their photos are not settled then."""
-    for id, sha256, network in found:
-        rows.run("DELETE FROM catscope_corrections WHERE id = ?", id)
-        rows.run("INSERT INTO catscope_unsettled VALUES (?, ?) ON CONFLICT DO NOTHING", id, sha256)
-        _let_latest_count(rows, sha256, network)
-
-
-def _let_latest_count(rows: Rows, sha256: str, network: str) -> None:
-    """Of the corrections of a photo and network, let the latest count, unless another one does."""
-    of_photo = "sha256 = ? AND network = ?"
-    rows.run(
-        f"UPDATE catscope_corrections SET counts = 1 WHERE id = (SELECT MAX(id) FROM catscope_corrections WHERE {of_photo}) "
-        f"AND NOT EXISTS (SELECT 1 FROM {COUNTING} AND {of_photo})",
-        *(sha256, network, sha256, network),
-    )
 
 
 def _correction(row: tuple[Any, ...]) -> Correction:

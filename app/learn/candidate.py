@@ -50,10 +50,11 @@ def answered(network: OnnxNetwork, photo: bytes, max_pixels: int) -> np.ndarray:
     return network.run(tensor, ["scores"]).stages["scores"]
 
 
-def write(made: Candidate, folder: Path, counts: Mapping[str, int]) -> None:
-    """Write the version's folder, NETWORK/VERSION in the store. `counts` says of how many corrections it was made.
+def write(made: Candidate, folder: Path, counts: Mapping[str, int], served: Path) -> None:
+    """Write the version's folder, NETWORK/VERSION in the store. `counts` says of how many corrections it was made, and
+    `served` is the folder of the version that it follows.
 
-    Raises NetworkError where it cannot be written.
+    Raises NetworkError where it cannot be written, or where the network was deleted meanwhile.
     """
     model, number = made.network.model(), {"version": folder.name}
     metrics = {**made.metrics, **number, "sha256": hashlib.sha256(model).hexdigest()}
@@ -65,7 +66,7 @@ def write(made: Candidate, folder: Path, counts: Mapping[str, int]) -> None:
     if known and twin:  # what was learned is in its part that is in float
         files[INT8_FILE] = twin
         contract["int8"] = known
-    version.write(folder, contract, files, {"metrics": metrics, "history": history})
+    version.write(folder, contract, files, {"metrics": metrics, "history": history}, served)
 
 
 def raw(contract: Contract) -> dict[str, Any]:

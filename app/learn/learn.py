@@ -65,8 +65,8 @@ def learn(
         dry_run: write nothing.
         done: is told after each photo how many have been looked at.
 
-    Raises InvalidRequest when there are too few corrections, NetworkError for a network that cannot learn, and ValueError
-    while another process learns.
+    Raises InvalidRequest when there are too few corrections, NetworkError for a network that cannot learn or was deleted
+    meanwhile, and ValueError while another process learns.
     """
     served = next(iter(versions.values()))
     name = served.contract.network
@@ -102,7 +102,7 @@ def learn(
         folder = networks / name / number
         written = not why and not dry_run
         if written:
-            write(made, folder, counts)
+            write(made, folder, counts, served.contract.folder)
         return Outcome(
             network=name,
             served=served.contract.version,

@@ -7,6 +7,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from app.errors import NetworkError
 from app.teach.folder import put
 
 
@@ -22,11 +23,18 @@ def after(versions: list[str]) -> str:
     return f"{newest.major}.{newest.minor + 1}.0"
 
 
-def write(folder: Path, contract: Mapping[str, Any], files: Mapping[str, bytes], records: Mapping[str, Any]) -> None:
+def write(
+    folder: Path, contract: Mapping[str, Any], files: Mapping[str, bytes], records: Mapping[str, Any], served: Path
+) -> None:
     """Write a version's folder, NETWORK/VERSION in the store, as `put` does. NETWORK may hold another version itself, see
-    app.inference.networks.versions. Raises NetworkError where it cannot be written.
+    app.inference.networks.versions.
+
+    Raises NetworkError where it cannot be written, or where the folder of the version that was `served` is gone: whoever
+    deleted the network does not want it back.
     """
     clear(folder.parent.parent)
+    if not served.exists():
+        raise NetworkError(f"{folder.parent.name} was deleted meanwhile, so its version {folder.name} is not written")
     put(folder, contract, files, records, folder.parent.parent, PREFIX)
 
 

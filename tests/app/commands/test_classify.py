@@ -202,6 +202,21 @@ def test_an_interrupted_file_is_resumed_and_ends_up_the_same(run, folder, tmp_pa
     assert part.read_bytes() == text
 
 
+def test_names_with_ends_of_lines_are_resumed_too(run, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = ["a\rb.png", "c\nd.png", "e\r\nf.png", "last.png"]
+    for name in names:
+        (photos / name).write_bytes(CHELSEA.read_bytes())
+    out = tmp_path / "out.csv"
+    assert run(photos, "--out", out).returncode == 0
+    whole = out.read_bytes()
+    assert [row["path"] for row in rows(whole)] == [str(photos / name) for name in names]
+    out.write_bytes(whole[:-40])
+    assert run(photos, "--out", out, "--resume").returncode == 0
+    assert out.read_bytes() == whole
+
+
 def test_earlier_results_count_for_the_exit_status_and_are_not_computed_again(run, folder, tmp_path):
     out = tmp_path / "results.csv"
     (folder / "a.jpg").write_bytes(b"broken")

@@ -12,7 +12,8 @@ import pytest
 from app.corrections.database import Postgresql
 from app.corrections.photos import Photos
 from app.corrections.records import SHA256
-from app.corrections.store import SETTLED, open_store
+from app.corrections.removal import SETTLED
+from app.corrections.store import open_store
 from app.errors import NotFound, StoreUnavailable
 from app.settings import Settings
 from tests.app.corrections.kept import NOON, correction, free_port

@@ -6,7 +6,8 @@ from datetime import date, timedelta
 import pytest
 
 from app.corrections.records import new_id
-from app.corrections.store import BATCH, MAX_LISTED, Kept, open_store
+from app.corrections.removal import BATCH
+from app.corrections.store import MAX_LISTED, Kept, open_store
 from app.errors import NotFound, StoreUnavailable
 from app.settings import Settings
 from tests.app.corrections.kept import NOON, correction

@@ -13,10 +13,13 @@ from app.inference.decode import MAX_PIXELS
 from app.inference.networks import contract, versions
 from app.inference.networks.engines.onnx_engine import OnnxNetwork
 from app.inference.predict import PredictOptions, predict
+from app.learn.alone import LOCK
 from app.learn.candidate import answered
 from app.learn.learn import Limits, learn
 from app.learn.reteaching import taught_before
+from app.routes.own.teach import _remove
 from app.teach import folder
+from app.teach.jobs import Jobs
 from app.teach.photos import File, look
 from app.teach.teach import teach
 from app.teach.twin import eyes
@@ -139,3 +142,25 @@ def test_damaged_photos_are_refused(store, tmp_path):
             taught_before(known)
     finally:
         (tmp_path / folder.PHOTOS).rename(store / "mine" / folder.PHOTOS)
+
+
+@pytest.mark.parametrize("when", ["while photos are looked at", "before it is written"])
+def test_a_network_that_is_deleted_meanwhile_does_not_come_back(store, shown, wrong, tmp_path, monkeypatch, when):
+    jobs = Jobs(tmp_path, {})
+    shutil.copytree(store / "mine", jobs.networks / "mine")
+    listed = [corrected(photo, wrong, "mine") for photo in shown.values()]
+    known = served(jobs.networks)
+
+    def looked(count: int) -> None:
+        if count == len(listed) and when.startswith("while"):
+            _remove(jobs, "mine")
+
+    def nothing_refused(*_: object) -> list[str]:
+        if when.startswith("before"):
+            _remove(jobs, "mine")
+        return []
+
+    monkeypatch.setattr("app.learn.learn.refusals", nothing_refused)
+    with pytest.raises(NetworkError):
+        learn(known, listed, shown.__getitem__, jobs.networks, LIMITS, done=looked)
+    assert [path.name for path in jobs.networks.iterdir()] == [LOCK]

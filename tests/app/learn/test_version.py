@@ -21,7 +21,9 @@ def test_the_next_number_follows_the_newest(versions, expected):
 
 
 def test_a_version_has_its_files_and_their_digests(tmp_path):
-    version.write(tmp_path / "cat" / "2.1.0", {"version": "2.1.0"}, {"model.onnx": b"model"}, {"metrics": {"sets": {}}})
+    version.write(
+        tmp_path / "cat" / "2.1.0", {"version": "2.1.0"}, {"model.onnx": b"model"}, {"metrics": {"sets": {}}}, tmp_path
+    )
     folder = tmp_path / "cat" / "2.1.0"
     assert {path.name for path in folder.iterdir()} == {"model.onnx", "contract.json", "metrics.json"}
     written = json.loads((folder / "contract.json").read_text())
@@ -34,7 +36,7 @@ def test_where_it_cannot_be_written_nothing_is_left(tmp_path):
     folder.mkdir(parents=True)
     (folder / "something").touch()
     with pytest.raises(NetworkError, match=r"2\.1\.0 cannot be written"):
-        version.write(folder, {}, {"model.onnx": b"model"}, {})
+        version.write(folder, {}, {"model.onnx": b"model"}, {}, tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["2.1.0", "cat", "something"]
 
 
@@ -51,7 +53,7 @@ def stop(*_):
 os.rename = stop
 networks = Path(sys.argv[1])
 with alone(networks):
-    version.write(networks / "cat" / "2.1.0", {}, {"model.onnx": b"model"}, {})
+    version.write(networks / "cat" / "2.1.0", {}, {"model.onnx": b"model"}, {}, networks)
 """
 
 
@@ -67,5 +69,5 @@ def test_a_process_that_is_killed_leaves_no_version_and_the_next_one_clears_up(t
     assert list(tmp_path.glob("[!.]*/*")) == []
     assert len(list(tmp_path.glob(f"{version.PREFIX}*"))) == 1
     with alone(tmp_path):
-        version.write(tmp_path / "cat" / "2.1.0", {}, {"model.onnx": b"model"}, {})
+        version.write(tmp_path / "cat" / "2.1.0", {}, {"model.onnx": b"model"}, {}, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK, "cat"]
