@@ -90,7 +90,7 @@ def test_a_photo_that_needs_the_room_of_many_drives_out_no_more_of_them(settings
         kept = [unsure(store, number) for number in range(6)]
         times = []
         settle = store._removal._settle
-        monkeypatch.setattr(store._removal, "_settle", lambda found: times.append(len(found)) or settle(found))
+        monkeypatch.setattr(store._removal, "_settle", lambda found, _: times.append(len(found)) or settle(found, []))
         large = store.add(correction(b"x" * 40, None, time=NOON.replace(minute=9)), b"x" * 40)
         assert store.list() == [large, kept[5], kept[4]]
         assert times == [4], "all at once"
