@@ -54,17 +54,19 @@ class Workers:
 
         Raises Overloaded at once when every thread is busy and the queue is full, and DeadlineExceeded at the deadline: a
         waiting call is then never started, and the result of a running one is discarded. A call whose client has left when
-        its turn comes is not started either, and raises ClientLeft.
+        its turn comes is not started either, and raises ClientLeft. Where a thread is needed and the system grants none,
+        raises Overloaded, too.
         """
         self.check_room()
         self._count(1)
         loop = asyncio.get_running_loop()
         left = client_left.get()
+        held = [work]
 
         def unless_left() -> T:
             if left():
                 raise ClientLeft("The client closed the connection before its turn came.")
-            return work()
+            return held.pop()()
 
         answer: asyncio.Future[T] = loop.create_future()
 
@@ -80,7 +82,12 @@ class Workers:
             else:
                 answer.set_result(done.result())
 
-        working = self._pool.submit(contextvars.copy_context().run, unless_left)
+        try:
+            working = self._pool.submit(contextvars.copy_context().run, unless_left)
+        except RuntimeError as error:  # as under a limit of processes
+            self._count(-1)
+            held.clear()  # the pool keeps the call in its queue: it must hold no photo there, and do nothing later
+            raise Overloaded("No thread can be started for this request; retry shortly.") from error
         working.add_done_callback(lambda done: None if loop.is_closed() else loop.call_soon_threadsafe(finished, done))
         deadline = asyncio.timeout(self._deadline_s)
         try:

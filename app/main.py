@@ -97,8 +97,16 @@ async def _load(service: Service) -> None:
         log.info("ready: %s", ", ".join(service.networks))
     except NetworkError as error:
         log.critical("%s", error)
-        service.failure = str(error)
-        service.stop()
+        _give_up(service, str(error))
+    except Exception as error:  # nobody awaits the task, so nobody else would see the exception
+        failure = f"the networks cannot be loaded: {type(error).__name__} {error}"
+        log.exception("%s", failure)
+        _give_up(service, failure)
+
+
+def _give_up(service: Service, failure: str) -> None:
+    service.failure = failure
+    service.stop()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -202,11 +202,15 @@ def _every(loaded: Loaded) -> list[Network]:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """A JSON file that training wrote beside a network, or None where there is none."""
+    """A JSON file that training wrote beside a network, or None where there is none. Raises NetworkError for any other that
+    cannot be read.
+    """
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise NetworkError(f"{path} is not JSON: {error}") from error
     return record

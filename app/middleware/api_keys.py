@@ -53,13 +53,15 @@ class ApiKeys:
         except ValueError as error:
             log.error("%s; keeping the previous keys", error)
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """Changes when the file does, or when a link points elsewhere, as when Kubernetes replaces a secret."""
+    def _stamp(self) -> tuple[int, int, int, int] | None:
+        """Changes when the file does, or who may read it, or when a link points elsewhere, as when Kubernetes replaces a
+        secret.
+        """
         try:
             status = self._path.stat() if self._path else None
         except OSError:
             return None
-        return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None
+        return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size) if status else None
 
     def _read(self) -> list[bytes]:
         assert self._path

@@ -1,5 +1,8 @@
 import asyncio
+import functools
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -124,6 +127,47 @@ def test_work_of_a_client_that_left_while_it_waited_is_never_started_and_gives_i
         return done
 
     assert asyncio.run(main()) == ["stays"]
+
+
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_call_for_which_no_thread_can_be_started_is_refused_and_gives_its_slot_back(monkeypatch):
+    """As under a limit of processes, which the system may lift again."""
+
+    async def main() -> list[str]:
+        done = []
+        workers = Workers(threads=2, max_waiting=1, deadline_s=5)
+        with monkeypatch.context() as limited:
+            limited.setattr("threading.Thread.start", no_thread)
+            for _ in range(4):
+                with pytest.raises(Overloaded, match="No thread can be started") as refused:
+                    await workers.run(lambda: done.append("refused"))
+                assert str(refused.value.__cause__) == "can't start new thread"
+        assert workers._calls == 0
+        await asyncio.gather(*(workers.run(lambda: done.append("answered")) for _ in range(3)))
+        await asyncio.to_thread(workers._pool.shutdown)  # when all that is still in its queue is done
+        return done
+
+    assert asyncio.run(main()) == ["answered"] * 3
+
+
+def test_a_call_for_which_no_thread_can_be_started_holds_no_photo_in_memory(monkeypatch):
+    class Photo:
+        pass
+
+    async def main() -> None:
+        workers, photo = Workers(threads=1, max_waiting=0, deadline_s=5), Photo()
+        held = weakref.ref(photo)
+        monkeypatch.setattr("threading.Thread.start", no_thread)
+        with pytest.raises(Overloaded):
+            await workers.run(functools.partial(id, photo))
+        del photo
+        gc.collect()
+        assert held() is None
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,20 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+from fastapi.testclient import TestClient
 
 from app import service as services
 from app.errors import NetworkError
 from app.loading import Loading
+from app.main import create_app
 from app.service import Service
 from app.settings import Settings
 from tests.conftest import ROOT, command, ready_client
@@ -80,6 +84,37 @@ def test_a_network_that_cannot_be_loaded_beside_the_imports_stops_the_service(mo
     service.begun = Loading(settings)
     with pytest.raises(NetworkError, match=r"tutorial/model\.onnx has SHA-256"):
         service.load()
+
+
+@pytest.mark.parametrize("record", ["metrics", "history"])
+def test_a_record_that_cannot_be_read_is_named_and_keeps_the_previous_networks(model_dir, tmp_path, caplog, record):
+    copied = tmp_path / "model"
+    shutil.copytree(model_dir, copied)
+    service = Service(Settings(model_dir=copied))
+    service.load()
+    path = copied / "dense" / f"{record}.json"
+    path.unlink(missing_ok=True)
+    path.mkdir()  # unlike a missing permission, this stops root, too
+    with pytest.raises(NetworkError, match=rf"^{re.escape(str(path))} cannot be read: Is a directory$"):
+        service.load()
+    assert not asyncio.run(service.reload())
+    assert caplog.messages[-1] == f"keeping the previous networks: {path} cannot be read: Is a directory"
+
+
+def test_an_error_that_nobody_expects_while_the_networks_are_loaded_is_logged_and_stops_the_service(monkeypatch, caplog):
+    def fail(service: Service) -> None:
+        raise ZeroDivisionError("by a cat")
+
+    monkeypatch.setattr(Service, "load", fail)
+    app = create_app(Settings())
+    service, stopped = app.state.service, threading.Event()
+    service.stop = stopped.set
+    with TestClient(app):
+        assert stopped.wait(20)
+    assert service.failure == "the networks cannot be loaded: ZeroDivisionError by a cat"
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage() == service.failure
+    assert record.exc_info[0] is ZeroDivisionError
 
 
 SAYS = """

@@ -104,6 +104,15 @@ def test_a_network_that_cannot_be_loaded_ends_the_process_with_the_reason(model_
     assert "Traceback" not in result.stderr
 
 
+def test_an_error_that_nobody_expects_while_the_networks_are_loaded_ends_the_process_and_is_logged(model_dir, tmp_path):
+    shutil.copytree(model_dir, tmp_path / "model")
+    (tmp_path / "model" / "dense" / "metrics.json").write_text("[" * 100_000)  # deeper than Python reads JSON
+    result = run(model_dir=tmp_path / "model")
+    assert result.returncode == 1
+    assert "the networks cannot be loaded: RecursionError" in result.stderr
+    assert "Traceback" in result.stderr
+
+
 @pytest.mark.promise("P26")
 def test_a_damaged_network_stops_the_start_with_one_clear_line(model_dir, tmp_path):
     shutil.copytree(model_dir, tmp_path / "model")

@@ -1,7 +1,10 @@
 """The keys of a file that changes: when it is looked at, what counts as a change, what the log and an operator are told."""
 
+import errno
 import logging
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,26 +69,41 @@ def test_the_file_is_looked_at_once_a_second_and_a_change_is_logged(file, clock,
     assert len(caplog.records) == 2, "it is read only where it has changed"
 
 
-def test_a_file_of_the_same_size_or_time_is_another_where_the_rest_differs(file, clock, tmp_path):
-    file.write_text("one\n")
-    os.utime(file, ns=(5, 5))
+@pytest.mark.parametrize("differs", ["st_ino", "st_mtime_ns", "st_ctime_ns", "st_size"])
+def test_a_file_is_another_where_one_thing_about_it_differs(file, clock, monkeypatch, differs):
+    status = SimpleNamespace(st_ino=1, st_mtime_ns=2, st_ctime_ns=3, st_size=4)
+    monkeypatch.setattr("pathlib.Path.stat", lambda path: status)
+    keys = ApiKeys(Settings(api_keys_file=file), clock)
+    file.write_text("new\n")
+    clock.now += CHECK_S
+    assert read(keys, "new", "alpha") == [False, True]
+    setattr(status, differs, 9)
+    clock.now += CHECK_S
+    assert read(keys, "new", "alpha") == [True, False]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems keep no time of a change of rights")
+def test_a_file_that_may_be_read_later_than_it_came_is_read_then(file, clock, caplog, monkeypatch, tmp_path):
+    """As where an operator moves a file of their own into place, and gives it to the service afterwards."""
     keys = ApiKeys(Settings(api_keys_file=file), clock)
 
-    def changed(sent: str) -> bool:
-        clock.now += CHECK_S
-        return keys.accepts(sent)
+    def denied(path: Path) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    file.write_text("two\n")
-    os.utime(file, ns=(6, 6))
-    assert changed("two"), "another time"
-    file.write_text("three\n")
-    os.utime(file, ns=(6, 6))
-    assert changed("three"), "another size"
     other = tmp_path / "other"
-    other.write_text("seven\n")
-    os.utime(other, ns=(6, 6))
-    other.rename(file)
-    assert changed("seven"), "another file"
+    other.write_text("new\n")
+    other.chmod(0o600)
+    other.replace(file)
+    came = file.stat().st_ctime_ns
+    with monkeypatch.context() as unreadable:  # root may read every file
+        unreadable.setattr("pathlib.Path.read_text", denied)
+        clock.now += CHECK_S
+        assert read(keys, "new", "alpha") == [False, True]
+    assert "Permission denied" in caplog.text
+    while file.stat().st_ctime_ns == came:  # a file system's clock may tick no more than a hundred times a second
+        file.chmod(0o644)
+    clock.now += CHECK_S
+    assert read(keys, "new", "alpha") == [True, False]
 
 
 @pytest.mark.parametrize(
