@@ -11,7 +11,7 @@ sys.modules["pydantic.v1"] = None  # type: ignore[assignment]
 
 from typing import TYPE_CHECKING  # noqa: E402
 
-from app.commands import parser, streams  # noqa: E402
+from app.commands import parser, process_one, streams  # noqa: E402
 from app.errors import NetworkError  # noqa: E402
 from app.settings import Settings  # noqa: E402
 
@@ -25,7 +25,9 @@ def run() -> None:
     failed = 2
     try:
         arguments = parser.parse()
-        failed = 1 if arguments.command == parser.SERVE else 2
+        if arguments.command == parser.SERVE:
+            failed = 1
+            process_one.end_at_signals()
         status: object = _command(arguments, Settings.from_environment())
     except SystemExit as ending:
         status = ending.code

@@ -13,6 +13,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from app.commands import process_one
 from app.errors import CatscopeError
 from app.settings import Settings, share_metrics
 
@@ -77,6 +78,7 @@ def _serve(
     gc.freeze()
     gc.enable()
     service.stop = lambda: setattr(server, "should_exit", True)
+    process_one.leave_signals_to(server)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down cleanly and raises the signal again
         server.run(sockets=[listening])
     return 1 if service.failure or not server.started else 0

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import NoReturn
 
 from app.server.drain import stop_accepting
 from app.settings import Settings
@@ -23,7 +24,7 @@ RESTART_S = 1.0
 
 
 FAILED_RESTART_S = 5.0
-"""The same for a process that failed to start."""
+"""The same for a process that failed to start, or that the system could not give."""
 
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
@@ -35,6 +36,7 @@ class Processes:
 
     A process that ends on its own is replaced. SIGTERM and SIGINT are forwarded and end everything; SIGHUP is forwarded.
     When a process fails to start (exit status 1) and none ever served, everything ends: another attempt would fail too.
+    Where the system has no process to give, the others serve on until it has; if it has none from the start, everything ends.
     """
 
     def __init__(
@@ -50,59 +52,90 @@ class Processes:
 
     def run(self) -> int:
         """Serve until a signal arrives; returns the exit status."""
-        from prometheus_client.multiprocess import mark_process_dead
-
         status = 0
         for number in _FORWARDED:
             signal.signal(number, self._forward)
-        for _ in range(self._settings.processes):
-            self._start()
-        while self._children:
-            pid, raw = os.wait()
-            started = self._children.pop(pid, None)
-            if started is None:  # in a container the parent is init, which inherits what the dead leave behind
-                continue
-            code = os.waitstatus_to_exitcode(raw)
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
-            if self._stopping:
-                continue
-            with contextlib.suppress(BlockingIOError):
-                self._ever_served = bool(os.read(self._ready[0], 1000)) or self._ever_served
-            if code == 1 and not self._ever_served:
-                status = 1
-                self._forward(signal.SIGTERM, None)
-                continue
-            log.error("process %d ended with %d; starting another", pid, code)
-            time.sleep(max(0.0, (FAILED_RESTART_S if code == 1 else RESTART_S) - (time.monotonic() - started)))
-            if not self._stopping:
-                self._start()
+        self._start_missing()
+        if self._missing() and not self._children:  # none at all: nothing says that there ever will be one
+            self._stopping, status = True, 1
+        while self._children or self._missing():
+            pid, raw = self._wait()
+            if pid in self._children:  # in a container the parent is init, which inherits what the dead leave behind
+                status = self._ended(pid, os.waitstatus_to_exitcode(raw)) or status
+            elif not pid:
+                time.sleep(FAILED_RESTART_S)
+            self._start_missing()
         shutil.rmtree(self._shared, ignore_errors=True)
         return status
 
+    def _missing(self) -> bool:
+        """Whether there are fewer processes than there should be."""
+        return not self._stopping and len(self._children) < self._settings.processes
+
+    def _wait(self) -> tuple[int, int]:
+        """The id of a process that has ended, and its status. Waits for one, except where a process is missing, which has to
+        be tried again: the id may be 0 then.
+        """
+        with contextlib.suppress(ChildProcessError):  # there is none left
+            return os.waitpid(-1, 0 if self._children and not self._missing() else os.WNOHANG)
+        return 0, 0
+
+    def _ended(self, pid: int, code: int) -> int:
+        """Note that a process ended, and wait until it may be replaced. Returns 1 where that ends everything, else 0."""
+        from prometheus_client.multiprocess import mark_process_dead
+
+        started = self._children.pop(pid)
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        if self._stopping:
+            return 0
+        with contextlib.suppress(BlockingIOError):
+            self._ever_served = bool(os.read(self._ready[0], 1000)) or self._ever_served
+        if code == 1 and not self._ever_served:
+            self._forward(signal.SIGTERM, None)
+            return 1
+        log.error("process %d ended with %d; starting another", pid, code)
+        time.sleep(max(0.0, (FAILED_RESTART_S if code == 1 else RESTART_S) - (time.monotonic() - started)))
+        return 0
+
+    def _start_missing(self) -> None:
+        """Start the processes that are missing, or as many as the system allows; `run` tries the others again."""
+        try:
+            while self._missing():
+                self._start()
+        except OSError as error:  # a limit of processes, or no memory; those that serve are well
+            log.error("cannot start a process: %s", error.strerror)
+
     def _start(self) -> None:
+        """Start a process. Raises OSError where the system has none to give."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # until the child has handlers of its own
-        pid = os.fork()
-        if pid:
+        try:
+            pid = os.fork()
+            if not pid:
+                self._child()
             self._children[pid] = time.monotonic()
+        finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
-            if self._stopping:
-                os.kill(pid, signal.SIGTERM)
-            return
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server handles it
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
-        os.setpgid(0, 0)  # Ctrl-C in a terminal reaches the parent alone, which forwards it
-        os.close(self._alive[1])
+        if self._stopping:
+            os.kill(pid, signal.SIGTERM)
+
+    def _child(self) -> NoReturn:
+        """Serve in the process that has just been started, and end it."""
         code = 1
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server handles it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+            os.setpgid(0, 0)  # Ctrl-C in a terminal reaches the parent alone, which forwards it
+            os.close(self._alive[1])
             code = self._serve(self._listening, ParentLink(self._alive[0], self._ready[1]))
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
         except BaseException:
             log.exception("a process failed to start")
         finally:
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):  # whatever happens, what the parent does is not for this process
+                sys.stderr.flush()
             os._exit(code)
 
     def _forward(self, number: int, frame: FrameType | None) -> None:

@@ -1,14 +1,18 @@
 """Signals while clients send photos: what was sent on an accepted connection is always answered."""
 
+import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from benchmarks.clients import form
-from tests.conftest import COMMAND, serving
+from tests.conftest import COMMAND, ROOT, environment, serving
 from tests.faults.clients import HANG_S, Connection, tiny
 from tests.faults.service import begun, nobody_listens, stopped_under_load, upload_begun
 from tests.record import record
@@ -128,3 +132,95 @@ def test_a_stop_while_it_is_starting_ends_it_without_an_error(model_dir, process
     assert process.returncode in (0, -signal.SIGTERM)
     assert "Traceback" not in log
     assert "ERROR" not in log
+
+
+BEGUN_AND_HALTED = """
+import runpy, sys
+
+class Halt:
+    def find_spec(name, path=None, target=None):
+        if name == "{module}":
+            sys.meta_path.remove(Halt)
+            print("halted", flush=True)
+            sys.stdin.read()
+            sys.exit("it went on")
+
+sys.meta_path.insert(0, Halt)
+runpy.run_module("app", run_name="__main__", alter_sys=True)
+"""
+"""A start that stays where it imports this module until standard input ends, and then gives up."""
+
+
+BEGUN_AND_HALTED_AT_RUN = """
+import runpy, sys, uvicorn
+
+def halted(server, sockets, run=uvicorn.Server.run):
+    print("halted", flush=True)
+    sys.stdin.read()
+    run(server, sockets)
+
+uvicorn.Server.run = halted
+runpy.run_module("app", run_name="__main__", alter_sys=True)
+"""
+"""A start that stays where uvicorn begins, before it has handlers of its own, until standard input ends."""
+
+
+@pytest.fixture
+def as_first() -> list[str]:
+    """What runs a command as process 1 of a namespace, as in a container, and ends with its status."""
+    own = ["--user", "--map-root-user"] if os.geteuid() else []
+    command = ["unshare", *own, "--pid", "--fork", "--kill-child"]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no namespaces of processes here: {error}")
+    return command
+
+
+def first(unshare: subprocess.Popen[str]) -> int:
+    """The id by which the tests know that process 1."""
+    return int(Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text())
+
+
+def halted_and_signalled(command: list[str], code: str, number: int, **settings: object) -> tuple[int, str]:
+    """Send a signal to a start that has halted, and let it go on: how it ended, and its log."""
+    process = subprocess.Popen(
+        [*command, sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(port=0, **settings),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "halted\n", process.stderr.read()
+        os.kill(first(process), number)
+        log = process.communicate(timeout=HANG_S)[1]
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("module", ["app.commands.serve", "fastapi", "app.server.processes"])
+def test_a_stop_of_a_containers_first_process_is_not_lost_while_it_imports(as_first, model_dir, module, number):
+    code = BEGUN_AND_HALTED.format(module=module)
+    assert halted_and_signalled(as_first, code, number, model_dir=model_dir) == (128 + number, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_of_a_containers_first_process_is_not_lost_where_the_server_takes_over(as_first, model_dir, number):
+    status, log = halted_and_signalled(as_first, BEGUN_AND_HALTED_AT_RUN, number, model_dir=model_dir)
+    assert status == 0
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_containers_first_process_that_serves_stops_with_0(as_first, model_dir, processes, number):
+    with serving(*as_first, *COMMAND, model_dir=model_dir, processes=processes) as (process, _):
+        os.kill(first(process), number)
+        assert process.wait(HANG_S) == 0
+        assert "Traceback" not in process.stderr.read()
