@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from app.server.drain import stop_accepting
 from app.settings import Settings
@@ -30,20 +30,27 @@ FAILED_RESTART_S = 5.0
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
 
 
+class _Child(NamedTuple):
+    """A process: its place among them, from 0, and when it was started."""
+
+    place: int
+    started: float
+
+
 class Processes:
     """Several processes that serve one socket. Each calls `serve` with that socket and a `ParentLink`; it returns the exit
     status. `shared` is the folder of their metrics.
 
     A process that ends on its own is replaced. SIGTERM and SIGINT are forwarded and end everything; SIGHUP is forwarded.
     When a process fails to start (exit status 1) and none ever served, everything ends: another attempt would fail too.
-    Where the system has no process to give, the others serve on until it has; if it has none from the start, everything ends.
+    Where the system has no process to give, the others serve on until it has; if it has none at first, everything ends.
     """
 
     def __init__(
         self, settings: Settings, listening: socket.socket, serve: Callable[[socket.socket, "ParentLink"], int], shared: str
     ) -> None:
         self._settings, self._listening, self._serve, self._shared = settings, listening, serve, shared
-        self._children: dict[int, float] = {}  # process id: when it was started
+        self._children: dict[int, _Child] = {}  # by process id
         self._stopping = False
         self._ever_served = False
         self._alive = os.pipe()  # never written; its end of file means that the parent is gone
@@ -82,10 +89,10 @@ class Processes:
 
     def _ended(self, pid: int, code: int) -> int:
         """Note that a process ended, and wait until it may be replaced. Returns 1 where that ends everything, else 0."""
-        from prometheus_client.multiprocess import mark_process_dead
+        from app.telemetry import metrics
 
-        started = self._children.pop(pid)
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        child = self._children.pop(pid)
+        metrics.leave_place(child.place)
         if self._stopping:
             return 0
         with contextlib.suppress(BlockingIOError):
@@ -94,7 +101,7 @@ class Processes:
             self._forward(signal.SIGTERM, None)
             return 1
         log.error("process %d ended with %d; starting another", pid, code)
-        time.sleep(max(0.0, (FAILED_RESTART_S if code == 1 else RESTART_S) - (time.monotonic() - started)))
+        time.sleep(max(0.0, (FAILED_RESTART_S if code == 1 else RESTART_S) - (time.monotonic() - child.started)))
         return 0
 
     def _start_missing(self) -> None:
@@ -107,21 +114,25 @@ class Processes:
 
     def _start(self) -> None:
         """Start a process. Raises OSError where the system has none to give."""
+        place = min(set(range(self._settings.processes)) - {child.place for child in self._children.values()})
         signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # until the child has handlers of its own
         try:
             pid = os.fork()
             if not pid:
-                self._child()
-            self._children[pid] = time.monotonic()
+                self._child(place)
+            self._children[pid] = _Child(place, time.monotonic())
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
         if self._stopping:
             os.kill(pid, signal.SIGTERM)
 
-    def _child(self) -> NoReturn:
+    def _child(self, place: int) -> NoReturn:
         """Serve in the process that has just been started, and end it."""
         code = 1
         try:
+            from app.telemetry import metrics
+
+            metrics.take_place(place)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server handles it

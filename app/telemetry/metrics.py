@@ -1,18 +1,44 @@
 """Counts and timings come in; what Prometheus scrapes at GET /metrics goes out.
 
 With several processes (CATSCOPE_PROCESSES), each writes its metrics to files in a shared folder, and whichever process is
-scraped adds them up: prometheus_client's multiprocess mode.
+scraped adds them up: prometheus_client's multiprocess mode. A process that takes the place of a dead one goes on with its
+files, so that there are never more of them.
 """
 
+import os
 from collections.abc import Iterable
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+    values,
+)
 
 from app.inference.networks.engines.network import Network
 from app.inference.predict import Answer
+from app.settings import metrics_are_shared
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class _Files:
+    """Where the names of this process's files end."""
+
+    place: int | None = None
+
+    @classmethod
+    def end(cls) -> str:
+        return f"pid{os.getpid()}" if cls.place is None else f"place{cls.place}"
+
+
+if metrics_are_shared():
+    values.ValueClass = values.MultiProcessValue(_Files.end)  # type: ignore[no-untyped-call]
 
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -100,10 +126,20 @@ def reloaded(outcome: str) -> None:
     _reloads.labels(outcome).inc()
 
 
+def take_place(place: int) -> None:
+    """Count for that place among several processes, from 0, in which no other one is."""
+    _Files.place = place
+
+
+def leave_place(place: int) -> None:
+    """The process in that place is dead: what it held counts no more, and what it has counted stays."""
+    multiprocess.mark_process_dead(f"place{place}")  # type: ignore[no-untyped-call]
+
+
 def exposition(shared: bool) -> bytes:
     """All metrics in Prometheus' text format; when `shared`, those of every process, added up."""
     if not shared:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

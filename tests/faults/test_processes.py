@@ -248,7 +248,7 @@ def test_ctrl_c_in_a_terminal_which_reaches_every_process_still_finishes_an_uplo
         assert process.wait(HANG_S) in (0, -signal.SIGINT)
 
 
-def test_metrics_of_every_process_are_the_sum_over_all(model_dir, cat_photo):
+def test_metrics_of_every_process_are_the_sum_over_all(model_dir, cat_photo, folder_of_metrics):
     def answered() -> float:
         return number(url, "catscope_requests_total", method="POST", route="/predict", status="200")
 
@@ -268,11 +268,19 @@ def test_metrics_of_every_process_are_the_sum_over_all(model_dir, cat_photo):
             wait_until(lambda: connections(first) >= 5, "they are accepted")
         with alone(second, process.pid):
             wait_until(lambda: number(url, "catscope_connections") >= 6, "its own and those of the other")
+        files = {path.name for path in folder_of_metrics.rglob("*.db")}
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: state(first) == "", "it is gone")
         each_is_ready(process, url)
         wait_until(lambda: number(url, "catscope_connections") == 1, "the connection that asks is the only one")
         assert answered() == 7, "what a process answered stays counted when it is gone"
+        new = next(pid for pid in children(process.pid) if pid != second)
+        with alone(new, process.pid):
+            assert httpx2.post(f"{url}/predict", files={"file": cat_photo}).status_code == 200
+            wait_until(lambda: answered() == 8, "it goes on counting where the dead one stopped")
+        with alone(second, process.pid):
+            assert answered() == 8
+        assert {path.name for path in folder_of_metrics.rglob("*.db")} == files, "files of the dead would fill the disk"
         for connection in open_connections:
             connection.close()
 
