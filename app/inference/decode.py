@@ -150,7 +150,8 @@ def _decoded(data: bytes, max_pixels: int, side: int | None, orientation: int | 
         transpose = _upright_transpose(image) if orientation is None else _TRANSPOSES.get(orientation)
         if image.mode == "CMYK" and name == "JPEG" and "adobe" not in image.info:
             image = ImageChops.invert(image)  # Pillow takes every CMYK JPEG for Adobe's, which store it inverted
-        image = _on_white(image if transpose is None else image.transpose(transpose))
+        image = _on_white(image)
+        image = image if transpose is None else image.transpose(transpose)
     except MemoryError as error:
         raise Overloaded(f"Not enough memory for a photo of {width} x {height} pixels; retry shortly.") from error
     except Exception as error:  # Pillow's parsers raise many kinds of exception on hostile bytes
@@ -226,7 +227,9 @@ _TRANSPOSES = {
 }
 """The transposition that undoes each EXIF orientation; 1 is upright."""
 
-_BITS, _PLANES = 258, 284
+_BITS, _PHOTOMETRIC, _PLANES = 258, 262, 284
+"""Tags of a TIFF."""
+_WHITE_IS_ZERO = 0
 
 _SWAPS_SIDES = {_TRANSPOSES[orientation] for orientation in (5, 6, 7, 8)}
 
@@ -255,7 +258,7 @@ def _exif_from_text(text: str) -> bytes:
 def _on_white(image: Image.Image) -> Image.Image:
     """Any mode to RGB: deep greys keep their high byte, transparent pixels become white."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+        image = _grey(image)
     if image.mode == "La":  # a TIFF's greys, multiplied by their opacity already: Pillow knows only this way out of it
         image = image.convert("LA")
     if image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info:
@@ -263,6 +266,15 @@ def _on_white(image: Image.Image) -> Image.Image:
         image = Image.new("RGB", layer.size, "white")
         image.paste(layer, mask=layer)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Deep greys in 8 bits. Pillow passes those of a TIFF on as they are stored: 12 bits as numbers to 4095, and values of
+    which 0 is white.
+    """
+    tags, values = getattr(image, "tag_v2", {}), np.asarray(image)
+    grey = Image.fromarray(_eight_bits(values << 4 if tags.get(_BITS) in (12, (12,)) else values))
+    return ImageChops.invert(grey) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:

@@ -65,13 +65,18 @@ def summarize(stage: str, kind: str, values: np.ndarray, channels: int, thumbnai
         shape=values.shape,
         min=low,
         max=float(peaks.max()),
-        mean=float(means.mean()),
+        mean=float(means.mean(dtype=np.float64)),
         active=float(np.count_nonzero(flat > 0) / flat.size),
         channels=tuple(chosen),
     )
 
 
 def _means(flat: np.ndarray) -> np.ndarray:
-    """The mean of each row, (n, m) float32 to (n,): einsum is faster than `mean`, which sums pairwise."""
-    means: np.ndarray = np.einsum("ij->i", flat) / np.float32(flat.shape[1])
+    """The mean of each row, (n, m) float32 to (n,) float32, or float64 where a sum of finite values is not finite otherwise.
+    einsum is faster than `mean`, which sums pairwise.
+    """
+    sums = np.einsum("ij->i", flat)
+    if not np.isfinite(sums).all():  # edits can make such large values
+        sums = np.einsum("ij->i", flat, dtype=np.float64, casting="same_kind")
+    means: np.ndarray = sums / sums.dtype.type(flat.shape[1])
     return means

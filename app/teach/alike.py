@@ -21,16 +21,20 @@ def fingerprint(image: Image.Image) -> np.ndarray:
 
 
 def alike(fingerprints: np.ndarray) -> list[int]:
-    """For each photo the index of the first that it looks like, or its own: `fingerprints` (n, 256) bool.
+    """For each photo the index of the first that it or its mirror image is like, or its own: `fingerprints` (n, 256) bool.
+
+    What is taught of a photo is taught of its mirror image, too, so that neither may judge the other.
 
     A photo without any detail, such as one plain colour, looks like no other.
     """
     signs = fingerprints.astype(np.float32) * 2 - 1
+    mirrored = -signs.reshape(-1, DETAIL, DETAIL)[:, :, ::-1].reshape(signs.shape)
     groups = list(range(len(signs)))
     ones = fingerprints.sum(axis=1)
     detailed = (ones > ALIKE) & (ones < fingerprints.shape[1] - ALIKE)
     for index in range(1, len(signs)):
-        differences = (fingerprints.shape[1] - signs[:index] @ signs[index]) / 2
+        likeness = np.maximum(signs[:index] @ signs[index], mirrored[:index] @ signs[index])
+        differences = (fingerprints.shape[1] - likeness) / 2
         earlier = np.flatnonzero((differences <= ALIKE) & detailed[:index])
         if detailed[index] and len(earlier):
             groups[index] = groups[earlier[0]]

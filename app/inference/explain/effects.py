@@ -75,7 +75,7 @@ def effects(
     inputs = {name: in_graph(tensor[0] if name == FIRST else passed.stages[name]) for name in rest.needs}
     before = network.contract.by_class(passed.probabilities)
     label = likeliest(before)
-    means = np.abs(as_picture(passed.stages[stage.name])).mean(axis=(0, 1))
+    means = np.abs(as_picture(passed.stages[stage.name])).mean(axis=(0, 1), dtype=np.float64)
     strongest = np.argsort(-means, kind="stable")[: min(limit, most_channels(network.contract, stage))]
     values = inputs[stage.name]
     found = []

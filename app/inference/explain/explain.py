@@ -67,7 +67,7 @@ def explain_stage(
         bottom=bottom,
         top=top,
         sheet=draw_sheet(values) if with_sheet else None,
-        means=planes.mean(axis=(0, 1)),
+        means=planes.mean(axis=(0, 1), dtype=np.float64),  # in float32 the mean of white pixels is more than 255
         peaks=planes.max(axis=(0, 1)),
         picture=png.encode_image(Image.fromarray(values.astype(np.uint8))) if name == INPUT else None,
         plane=None if channel is None else draw_plane(values, channel),

@@ -39,7 +39,22 @@ def test_fingerprints_are_alike_that_differ_in_few_bits():
     assert alike(np.stack([looks(), near])) == [0, 0]
     assert alike(np.stack([looks(), far])) == [0, 1]
     assert alike(np.stack([near, far, looks()])) == [0, 0, 0], "each looks like the one before it"
-    assert alike(np.stack([looks(), ~looks(), looks(200), ~looks(3), looks()])) == [0, 1, 0, 1, 0]
+    other = np.arange(256) % 16 < 8
+    assert alike(np.stack([looks(), other, looks(200), other ^ looks(first=3), looks()])) == [0, 1, 0, 1, 0]
+
+
+def test_a_photo_and_its_mirror_image_are_alike(cat_image):
+    mirrored = cat_image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    turned = cat_image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    seen = [fingerprint(image) for image in (cat_image, turned, mirrored, mirrored.resize((200, 100)))]
+    assert alike(np.stack(seen)) == [0, 1, 0, 0]
+    left_bright = np.arange(256) < 60
+    mirror = ~left_bright.reshape(16, 16)[:, ::-1].ravel()
+    for flips, group in ((ALIKE, 0), (ALIKE + 1, 1)):
+        changed = mirror.copy()
+        changed[-flips:] ^= True
+        assert alike(np.stack([left_bright, changed])) == [0, group]
+        assert alike(np.stack([changed, left_bright])) == [0, group]
 
 
 @pytest.mark.parametrize(("ones", "group"), [(ALIKE, 1), (ALIKE + 1, 0), (255 - ALIKE, 0), (256 - ALIKE, 1)])
