@@ -167,7 +167,9 @@ def _review(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--label", action="append", metavar="ID=CLASS", help="say what a photo shows; may be repeated")
     action.add_argument("--delete", action="append", metavar="ID", help="delete one, or undo it; may be repeated")
-    action.add_argument("--delete-all", action="store_true", help="delete everything, photos included; needs --yes")
+    action.add_argument(
+        "--delete-all", action="store_true", help="delete everything, photos included; needs --yes, takes no filter"
+    )
     action.add_argument(
         "--export", type=Path, metavar="FILE.zip", help="write photos, in a folder for each class, and all else"
     )

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             for identity in arguments.delete:
                 store.delete(identity)
         elif arguments.delete_all:
-            _delete_all(store, arguments.yes)
+            _delete_all(store, arguments)
         elif arguments.export:
             if arguments.export.exists():
                 raise ValueError(f"{arguments.export} already exists; nothing is ever overwritten")
@@ -82,9 +82,12 @@ def _label(store: Store, pairs: list[str]) -> None:
         print(f"{_line(added)}; undo: --delete {added.id}")
 
 
-def _delete_all(store: Store, yes: bool) -> None:
+def _delete_all(store: Store, arguments: argparse.Namespace) -> None:
+    for name in ("kind", "network", "day"):
+        if getattr(arguments, name) is not None:  # whoever names some does not mean all, which nothing would bring back
+            raise ValueError(f"--delete-all deletes everything, so it takes no --{name}; nothing was deleted")
     kept = store.kept()
-    if not yes:
+    if not arguments.yes:
         what = f"{kept.corrected} corrected, {kept.unsure} unsure and {kept.photos} photos"
         raise ValueError(f"--delete-all deletes {what} for ever; add --yes to do so")
     print(f"deleted: {store.delete_all()} corrections and {kept.photos} photos")

@@ -82,7 +82,8 @@ def _changes(before: Sequence[Correction], after: Sequence[Correction]) -> tuple
     first, second = _confidence(before), _confidence(after)
     difference = float(second.mean() - first.mean())
     half = Z * float(np.hypot(_error(first), _error(second)))
-    changes = [_change("mean confidence", float(first.mean()), float(second.mean()), difference - half, difference + half)]
+    low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    changes = [_change("mean confidence", float(first.mean()), float(second.mean()), low, high)]
     verdicts = sorted({answer.verdict for answer in (*before, *after)})
     for verdict in verdicts:
         counts = [sum(answer.verdict == verdict for answer in answers) for answers in (before, after)]
@@ -116,5 +117,11 @@ def _corrected(answers: Sequence[Correction]) -> int:
 
 
 def _error(values: np.ndarray) -> float:
-    """The standard error of a mean; 0 of one value, whose spread is not known."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    """The standard error of a mean of probabilities, at least 1/n of n values.
+
+    A single value has no spread, and that of a few which happen to be close says little of the others; with it alone any
+    change would be certain. 1/n is about what one further value, anywhere from 0 to 1, could move the mean by: with it, one
+    value proves nothing, and a handful proves next to nothing.
+    """
+    spread = values.std(ddof=1) if len(values) > 1 else 0.0
+    return float(max(spread / np.sqrt(len(values)), 1 / len(values)))

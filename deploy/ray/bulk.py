@@ -43,6 +43,8 @@ OWN = "local"
 """The address that starts a new Ray instance, even if one is running already."""
 RETRIES = 3
 """How often a batch is retried if its process or node dies."""
+NO_FILE = os.devnull
+"""A path whose row says that it is not a file."""
 
 
 class BulkError(CatscopeError):
@@ -148,20 +150,26 @@ def answers(paths: list[str], shipment: Shipment, plan: Plan) -> Iterator[pa.Tab
     """Yield rows for all paths, each path once, in the order in which they are ready.
 
     A batch that crashed its process on every try is missing after the first round; a second round runs its photos one by
-    one, and those that crash it again get a row that says so. Raises BulkError if no batch is answered: then the photos are
-    not the cause.
+    one, and those that crash it again get a row that says so. All paths may be such photos, where an earlier run answered
+    the others. Raises BulkError if the cluster answers nothing at all: then they are not the cause.
     """
     missing = dict.fromkeys(paths)
     for size in (plan.batch, 1):
-        if missing:
-            for rows in _round(list(missing), shipment, plan.max_pixels, size):
-                for path in rows["path"].to_pylist():
-                    del missing[path]
-                yield rows
-        if len(missing) == len(paths) > size:
+        if not missing:
+            return
+        for rows in _round(list(missing), shipment, plan.max_pixels, size):
+            for path in rows["path"].to_pylist():
+                del missing[path]
+            yield rows
+        if len(missing) == len(paths) and not _works(shipment, plan):
             raise BulkError("No batch of photos was answered; see Ray's messages above.")
     if missing:
         yield ended(list(missing), shipment)
+
+
+def _works(shipment: Shipment, plan: Plan) -> bool:
+    """Whether the cluster answers a path that is no file, which cannot crash a process: its row says that it is none."""
+    return sum(map(len, _round([NO_FILE], shipment, plan.max_pixels, 1))) > 0
 
 
 def _round(paths: list[str], shipment: Shipment, max_pixels: int, size: int) -> Iterator[pa.Table]:

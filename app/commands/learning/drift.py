@@ -4,16 +4,17 @@ import argparse
 import json
 from dataclasses import asdict
 
+from app.commands.correct import opened
 from app.commands.inspect import table
 from app.corrections.drift import Change, Drift, drift
-from app.corrections.store import open_store
 from app.settings import Settings
 from app.teach.figures import Figure
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Print the report and return the exit status. Raises ValueError where no store is configured."""
-    found = drift(open_store(settings).all(network=arguments.network))
+    """Print the report and return the exit status. Raises ValueError without a store, and for one that cannot be used."""
+    with opened(settings) as store:
+        found = drift(store.all(network=arguments.network))
     if arguments.json:
         print(json.dumps(asdict(found), indent=1))
     elif found.weeks:

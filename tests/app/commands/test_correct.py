@@ -156,6 +156,18 @@ def test_everything_is_deleted_if_that_is_said_twice(app, tmp_path):
     assert not [path for path in (tmp_path / "store" / "photos").rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize(
+    "filtered", [("--network", "lion"), ("--network", ""), ("--kind", "unsure"), ("--day", "2020-01-01")]
+)
+def test_everything_is_not_deleted_where_only_some_is_named(app, tmp_path, filtered):
+    keep(tmp_path, (kept_earlier(), b"photo"))
+    result = app("review", "--delete-all", "--yes", *filtered)
+    assert (result.returncode, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert f"--delete-all deletes everything, so it takes no {filtered[0]}" in line
+    assert len(reviewed(app)) == 1
+
+
 def test_it_is_exported_where_nothing_is_overwritten(app, tmp_path):
     app("correct", CHELSEA, "--label", "cat")
     result = app("review", "--export", tmp_path / "all.zip")

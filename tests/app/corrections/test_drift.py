@@ -63,6 +63,29 @@ def test_few_answers_prove_no_change():
     assert not any(change.certain for change in found.changes)
 
 
+@pytest.mark.parametrize("counts", [(1, 1), (1, 200), (200, 1), (2, 2), (2, 200)])
+def test_values_too_few_to_have_a_spread_prove_no_change_of_confidence(counts):
+    found = drift([*answers(0, counts[0], 0.61), *answers(1, counts[1], 0.99)])
+    [confidence] = [change for change in found.changes if change.what == "mean confidence"]
+    assert not confidence.certain
+    assert -1 <= confidence.low < confidence.difference == 0.38 < confidence.high <= 1
+
+
+def test_two_values_that_happen_to_lie_close_prove_no_change_of_confidence():
+    weeks = (*answers(0, 1, 0.61), *answers(0, 1, 0.62)), (*answers(1, 1, 0.98), *answers(1, 1, 0.99))
+    assert not any(change.certain for change in drift([*weeks[0], *weeks[1]]).changes)
+
+
+def test_many_answers_prove_a_change_of_confidence():
+    confidence = drift([*answers(0, 50, 0.6), *answers(1, 50, 0.7)]).changes[0]
+    assert (confidence.what, confidence.certain) == ("mean confidence", True)
+
+
+def test_the_confidence_of_one_answer_may_lie_anywhere():
+    [week] = drift(answers(0, 1, 0.61)).weeks
+    assert (week.confidence.value, week.confidence.low, week.confidence.high) == (0.61, 0.0, 1.0)
+
+
 def test_one_week_has_nothing_to_compare_with():
     assert drift(answers(0, 4, 0.6)).changes == ()
     assert drift([]).weeks == ()

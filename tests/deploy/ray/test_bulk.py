@@ -183,15 +183,16 @@ def test_a_photo_that_crashes_its_process_costs_no_other_photo_its_answer(python
     (tmp_path / "photos").mkdir()
     for number in range(5):
         (tmp_path / "photos" / f"{number}.png").write_bytes(cat_photo)
-    (tmp_path / "photos" / "2.png").write_bytes(cat_photo + b"poison")
+    for number in (2, 4):  # one in every batch; the second run has no others
+        (tmp_path / "photos" / f"{number}.png").write_bytes(cat_photo + b"poison")
     (tmp_path / "sitecustomize.py").write_text(KILLER)  # stands for a parser that crashes
-    process = bulk(
-        python, tmp_path / "photos", "--out", tmp_path / "out", "--batch", 3, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"
-    )
-    finished(process)
-    results = {Path(row["path"]).name: row for row in rows(python, tmp_path / "out")}
-    assert [results[f"{number}.png"]["verdict"] for number in range(5)] == ["cat", "cat", None, "cat", "cat"]
-    assert results["2.png"]["error"] == "no answer: each process that worked on it ended"
+    arguments = (tmp_path / "photos", "--out", tmp_path / "out", "--batch", 3)
+    for before in (0, 3):
+        summary = finished(bulk(python, *arguments, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"))
+        assert summary.startswith(f"{5 - before} photos answered, {before} answered before; ")
+        results = {Path(row["path"]).name: row for row in rows(python, tmp_path / "out")}
+        assert [results[f"{number}.png"]["verdict"] for number in range(5)] == ["cat", "cat", None, "cat", None]
+        assert {results[name]["error"] for name in ("2.png", "4.png")} == {"no answer: each process that worked on it ended"}
 
 
 def test_the_tables_of_its_readme_are_those_that_were_measured():

@@ -177,6 +177,19 @@ def test_without_a_store_there_is_nothing_to_do(name):
     assert "CATSCOPE_STORE names no folder" in result.stderr
 
 
+@pytest.mark.parametrize("database", ["junk", "folder"])
+def test_a_store_that_cannot_be_used_is_one_line_of_the_drift_report(tmp_path, database):
+    path = tmp_path / "corrections.db"
+    if database == "junk":
+        path.write_bytes(b"no database " * 100)
+    else:
+        path.mkdir()
+    result = command("drift", store=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: ")
+
+
 def test_a_dry_run_writes_nothing(model, learned, tmp_path):
     store = shutil.copytree(learned[0], tmp_path / "store")
     shutil.rmtree(store / "networks" / "cat")
