@@ -32,11 +32,14 @@ class CatscopeError(Exception):
 
 
 class RequestError(CatscopeError):
-    """A request that cannot be answered; `status` is its HTTP status code and `retry_after` is in seconds or None."""
+    """A request that cannot be answered; `status` is its HTTP status code and `retry_after` is in seconds or None. One that
+    is `settled` stays as it is, whatever options the request's form holds: its form need not be read.
+    """
 
     status = 400
     title = "The request cannot be answered"
     retry_after: int | None = None
+    settled = False
 
 
 class BadRequest(RequestError):
@@ -64,6 +67,10 @@ class NotFound(RequestError):
 
     status = 404
     title = "Not found"
+
+    def __init__(self, detail: str, settled: bool = False) -> None:
+        super().__init__(detail)
+        self.settled = settled
 
 
 class MethodNotAllowed(RequestError):

@@ -181,7 +181,7 @@ class Service:
         self.check_ready()
         name = self.default if name is None else name
         if name not in self.networks:
-            raise NotFound(f"There is no network {name[:80]!r}; there are {', '.join(self.networks)}.")
+            raise NotFound(f"There is no network {name[:80]!r}; there are {', '.join(self.networks)}.", settled=True)
         if version is None:
             return self.networks[name]
         if version not in self.versions[name]:

@@ -51,9 +51,9 @@ class Keeper:
     def needed(self) -> Store:
         """The store. Raises NotFound, which names the setting, where nothing is kept."""
         if not self._settings.can_keep:
-            raise NotFound("Nothing is kept here: CATSCOPE_STORE names no folder.")
+            raise NotFound("Nothing is kept here: CATSCOPE_STORE names no folder.", settled=True)
         if self._settings.keep == "nothing" or self.store is None:
-            raise NotFound("Nothing is kept here: CATSCOPE_KEEP is nothing, not corrections or unsure.")
+            raise NotFound("Nothing is kept here: CATSCOPE_KEEP is nothing, not corrections or unsure.", settled=True)
         return self.store
 
     async def run(self, work: Callable[[], T]) -> T:

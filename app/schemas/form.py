@@ -58,13 +58,16 @@ class OptionsInForm(Exception):
 class Reading:
     """The form of one request, and the options in it. Its body is in memory until the photos are taken out.
 
-    `known` are the options that the route takes, None where other parts do not matter; `options` the names and values of
-    those that the form holds, `long_options` those of them that may be long.
+    `known` are the options that the route takes, None where other parts do not matter, and `part` is the name of its photos;
+    `options` are the names and values of those that the form holds, `long_options` those of them that may be long. `begun`
+    says that the body was asked for, even if it turned out to be no form: it cannot be asked for again.
     """
 
-    def __init__(self, known: Collection[str] | None) -> None:
+    def __init__(self, known: Collection[str] | None, part: str = PART) -> None:
         self.known = known or ()
+        self.part = part
         self.options_taken = known is None
+        self.begun = False
         self.body: bytes | bytearray = b""
         self.parts: list[tuple[bytes, slice]] | None = None
         self.options: list[tuple[str, str]] = []
@@ -95,7 +98,7 @@ async def options(request: Request) -> list[tuple[str, str]]:
     kind, boundary = _content_type(request)
     if kind == KIND:
         await _read(request, reading, boundary)
-        reading.read_options(PART)
+        reading.read_options(reading.part)
     return reading.options
 
 
@@ -114,6 +117,7 @@ def _content_type(request: Request) -> tuple[bytes, bytes]:
 
 async def _read(request: Request, reading: Reading, boundary: bytes) -> list[tuple[bytes, slice]]:
     if reading.parts is None:
+        reading.begun = True
         reading.body = await whole(request.receive)
         reading.parts = _parts(reading.body, boundary)
     return reading.parts
