@@ -178,7 +178,7 @@ def _refuse_deep_planes(image: Image.Image) -> None:
     """Refuse a TIFF whose colours lie in planes of other than 8 bits, of which Pillow makes noise."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_BITS, (1,))
-    if tags.get(_PLANES, 1) == 2 and len(bits if isinstance(bits, tuple) else (bits,)) > 1 and set(bits) != {8}:
+    if tags.get(_PLANES) == 2 and set(bits) != {8}:  # a single plane is none, see image_checks
         raise UnsupportedImage(
             f"The TIFF file has its colours in separate planes of {max(bits)} bits, which is not read; "
             "8 bits are, and 16 bits with the colours of each pixel side by side."
@@ -273,7 +273,7 @@ def _grey(image: Image.Image) -> Image.Image:
     which 0 is white.
     """
     tags, values = getattr(image, "tag_v2", {}), np.asarray(image)
-    grey = Image.fromarray(_eight_bits(values << 4 if tags.get(_BITS) in (12, (12,)) else values))
+    grey = Image.fromarray(_eight_bits(values << 4 if tags.get(_BITS) == (12,) else values))
     return ImageChops.invert(grey) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
 
 

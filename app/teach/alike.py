@@ -28,7 +28,7 @@ def alike(fingerprints: np.ndarray) -> list[int]:
     A photo without any detail, such as one plain colour, looks like no other.
     """
     signs = fingerprints.astype(np.float32) * 2 - 1
-    mirrored = -signs.reshape(-1, DETAIL, DETAIL)[:, :, ::-1].reshape(signs.shape)
+    mirrored = -signs.reshape(len(signs), DETAIL, DETAIL)[:, :, ::-1].reshape(signs.shape)
     groups = list(range(len(signs)))
     ones = fingerprints.sum(axis=1)
     detailed = (ones > ALIKE) & (ones < fingerprints.shape[1] - ALIKE)

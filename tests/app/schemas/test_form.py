@@ -1,6 +1,7 @@
 """Forms as clients send them, whole and in pieces, and how malformed ones are refused."""
 
 import asyncio
+import contextlib
 
 import pytest
 from starlette.requests import Request
@@ -146,7 +147,18 @@ def test_a_form_without_options_changes_nothing_before_the_photo_is_asked_for(bo
 
 @pytest.mark.parametrize("kind", [b"", b"image/png"])
 def test_what_is_no_form_has_no_options_and_is_not_read(kind):
-    assert asyncio.run(form.options(request_of(kind, reading=form.Reading({"label"})))) == []
+    reading = form.Reading({"label"})
+    assert asyncio.run(form.options(request_of(kind, reading=reading))) == []
+    assert reading.begun is False
+
+
+@pytest.mark.parametrize("body", [part(b"file", b"photo") + END, b"no form"])
+def test_a_form_that_was_asked_for_has_begun_even_where_it_is_none(body):
+    reading = form.Reading({"label"})
+    with contextlib.suppress(InvalidRequest):
+        asyncio.run(form.options(request_of(FORM, {"type": "http.request", "body": body}, reading=reading)))
+    assert reading.begun is True
+    assert (reading.parts is None) == (body == b"no form")
 
 
 def test_options_that_were_taken_are_not_taken_again():
