@@ -201,9 +201,8 @@ def _json_path(path: str) -> dict[str, Any]:
 
 def _csv_line(cells: list[Any]) -> str:
     out = io.StringIO()
-    returns = any(
-        "\r" in str(cell) for cell in cells
-    )  # Python before 3.13 leaves them unquoted, and does not read them back
+    # Python 3.11 leaves carriage returns unquoted, and then does not read them back.
+    returns = any("\r" in str(cell) for cell in cells)
     csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow(cells)
     return out.getvalue()
 

@@ -32,10 +32,12 @@ class Failure(NamedTuple):
 
 
 class Removal:
-    """Deletes what is kept. Everything raises StoreUnavailable, for photos once all that can be deleted is deleted."""
+    """Deletes what is kept. Everything raises StoreUnavailable, for photos once all that can be deleted is deleted. For
+    `max_bytes`, see app.corrections.store.Store.
+    """
 
-    def __init__(self, rows: Database, photos: Photos) -> None:
-        self._rows, self._photos = rows, photos
+    def __init__(self, rows: Database, photos: Photos, max_bytes: int) -> None:
+        self._rows, self._photos, self._max_bytes = rows, photos, max_bytes
 
     def correction(self, id: str) -> bool:
         """Delete a correction; whether there was one."""
@@ -60,16 +62,14 @@ class Removal:
         _raise(failures)
         return deleted
 
-    def make_room(self, sha256: str, size: int, max_bytes: int) -> None:
-        """Delete unsure photos, the oldest first, until that one, of so many bytes, has room or is kept already: all of them
-        have at most `max_bytes`; 0 is no limit.
-        """
-        while max_bytes:
+    def make_room(self, sha256: str, size: int) -> None:
+        """Delete unsure photos, the oldest first, until that one, of so many bytes, has room or is kept already."""
+        while self._max_bytes:
             with self._rows.reading() as rows:
                 if rows.all("SELECT 1 FROM catscope_photos WHERE sha256 = ?", sha256):
                     return
                 [(kept,)] = rows.all("SELECT COALESCE(SUM(bytes), 0) FROM catscope_photos")
-                if kept + size <= max_bytes:
+                if kept + size <= self._max_bytes:
                     return
                 oldest = rows.all(
                     "SELECT id, one.sha256, network, bytes FROM catscope_corrections AS one "
@@ -78,24 +78,24 @@ class Removal:
                     "ORDER BY id LIMIT ?",
                     *(UNSURE, CORRECTED, BATCH),
                 )
-            if not oldest or size > max_bytes:
+            if not oldest or size > self._max_bytes:
                 raise StoreUnavailable(
                     f"The store is full: it keeps {int(kept):,} bytes of photos, and with {size:,} more it would exceed "
-                    f"CATSCOPE_KEEP_BYTES, {max_bytes:,}."
+                    f"CATSCOPE_KEEP_BYTES, {self._max_bytes:,}."
                 )
             freed: dict[str, int] = {}
             leaving = []
             for id, photo, network, nbytes in oldest:
                 leaving.append((id, photo, network))
                 freed[photo] = nbytes  # once, of however many networks it has answers
-                if kept + size - sum(freed.values()) <= max_bytes:
+                if kept + size - sum(freed.values()) <= self._max_bytes:
                     break
             with self._rows.writing() as rows:
                 _delete(rows, leaving)
             _raise(self._settle(leaving, []))
 
     def _batches(self, query: str, end: str) -> Iterator[Found]:
-        """The rows with ids before `end`, the oldest first, some at a time. Whoever gets them deletes them."""
+        """The rows with ids before `end`, the oldest first, some at a time."""
         after = ""
         while True:
             with self._rows.reading() as rows:

@@ -57,8 +57,8 @@ class Store:
 
     def __init__(self, rows: Database, photos: Photos, days: int, where: str, max_bytes: int) -> None:
         self.days, self.where = days, where
-        self._rows, self._photos, self._max_bytes = rows, photos, max_bytes
-        self._removal = Removal(rows, photos)
+        self._rows, self._photos = rows, photos
+        self._removal = Removal(rows, photos, max_bytes)
 
     def add(self, correction: Correction, photo: bytes | None = None) -> Correction:
         """Keep a correction, and its photo, which may be left out if it is kept already. Returns what is kept.
@@ -77,7 +77,7 @@ class Store:
                 if known := _known(rows, correction):
                     return known
         if photo is not None:
-            self._removal.make_room(correction.sha256, len(photo), self._max_bytes)
+            self._removal.make_room(correction.sha256, len(photo))
             with self._rows.writing() as rows:
                 rows.run("INSERT INTO catscope_unsettled VALUES (?, ?)", correction.id, correction.sha256)
             self._photos.write(correction.sha256, photo, correction.id)

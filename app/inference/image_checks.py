@@ -9,7 +9,6 @@ ITU T.81 (JPEG), the PNG specification, GIF89a, TIFF 6.0 (also used by EXIF) and
 import re
 import struct
 from collections.abc import Iterator
-from typing import Literal
 
 from app.errors import BrokenImage, TooLarge, UnsupportedImage
 from app.inference import jpeg
@@ -100,14 +99,14 @@ def _without_planes(data: bytes) -> bytes:
     order = _order(data, 0)
     channels, separate = 1, 0
     for tag, kind, count, at in _tags(data, 0, len(data)):
-        value = int.from_bytes(data[at : at + 2], order) if (kind, count) == (_SHORT, 1) else 0
+        value = struct.unpack_from(order + "H", data, at)[0] if (kind, count) == (_SHORT, 1) else 0
         if tag == _CHANNELS:
             channels = value
         elif tag == _PLANES and value == _SEPARATE:
             separate = at
     if channels != 1 or not separate:
         return data
-    return data[:separate] + _TOGETHER.to_bytes(2, order) + data[separate + 2 :]
+    return data[:separate] + struct.pack(order + "H", _TOGETHER) + data[separate + 2 :]
 
 
 def _check_avif(data: bytes) -> bytes:
@@ -254,7 +253,7 @@ def affordable(data: bytes, start: int, end: int) -> bool:
 
 def orientation(exif: bytes) -> int:
     """The orientation that a block's first directory states, 1..8, however damaged the rest is; 1 if it states none."""
-    order = "<" if exif[:2] == b"II" else ">"
+    order = _order(exif, 0)
     try:
         at = struct.unpack_from(order + "I", exif, 4)[0] + 2
         for _ in range(min(MAX_TAGS, struct.unpack_from(order + "H", exif, at - 2)[0])):
@@ -279,7 +278,7 @@ def check_tags(data: bytes, start: int, end: int, photo: bool = False) -> None:
         if photo and tag == _COMPRESSION:
             if (kind, length) != (_SHORT, 1):
                 raise BrokenImage("The TIFF file is broken: its compression tag is not a single short integer.")
-            compression = int.from_bytes(data[at : at + 2], _order(data, start))
+            compression = struct.unpack_from(_order(data, start) + "H", data, at)[0]
             if compression not in COMPRESSIONS:
                 raise UnsupportedImage(f"The TIFF file uses compression {compression}, which is not accepted.")
         size = length * _SIZES.get(kind, 0)
@@ -295,7 +294,7 @@ def _tags(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, in
     header = data[start : start + 16]
     if header[:4] not in _TIFF_HEADERS or len(header) < 8:
         return
-    order = "<" if header[:2] == b"II" else ">"
+    order = _order(data, start)
     big = 43 in header[2:4]
     try:
         at = start + struct.unpack_from(order + ("Q" if big else "I"), data, start + (8 if big else 4))[0]
@@ -315,6 +314,6 @@ def _tags(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, in
         at += 20 if big else 12
 
 
-def _order(data: bytes, start: int) -> Literal["little", "big"]:
-    """Of the bytes of the TIFF structure's numbers."""
-    return "little" if data[start : start + 2] == b"II" else "big"
+def _order(data: bytes, start: int) -> str:
+    """That of the bytes in the TIFF structure's numbers, as `struct` takes it."""
+    return "<" if data[start : start + 2] == b"II" else ">"

@@ -73,10 +73,10 @@ class Reading:
         self.options: list[tuple[str, str]] = []
         self.long_options: dict[str, bytes] = {}
 
-    def read_options(self, part: str) -> None:
-        """Find the options among the parts beside the photo's `part`. Raises InvalidRequest for other names."""
+    def read_options(self) -> None:
+        """Find the options among the parts beside the photos. Raises InvalidRequest for other names."""
         names = [name.decode("utf-8", "replace") for name, _ in self.parts or []]
-        check_names([name for name in names if name != part], [part, *self.known], "part or option")
+        check_names([name for name in names if name != self.part], [self.part, *self.known], "part or option")
         for name, (_, span) in zip(names, self.parts or [], strict=True):
             if name in self.known:
                 value = bytes(memoryview(self.body)[span])
@@ -98,7 +98,7 @@ async def options(request: Request) -> list[tuple[str, str]]:
     kind, boundary = _content_type(request)
     if kind == KIND:
         await _read(request, reading, boundary)
-        reading.read_options(reading.part)
+        reading.read_options()
     return reading.options
 
 
@@ -150,7 +150,7 @@ async def _named(request: Request, part: str) -> list[bytes]:
     if not spans:
         raise InvalidRequest(f"The part {part} is missing. {_received(parts)}")
     if len(spans) < len(parts) and not reading.options_taken:
-        reading.read_options(part)
+        reading.read_options()
         if reading.options:
             raise OptionsInForm
     body, reading.body = reading.body, b""  # while the photos wait for a thread, they are in memory once

@@ -30,8 +30,8 @@ def stop_accepting(listening: socket.socket) -> None:
     first bound to a network interface that does not exist: the kernel then finds no listener for a packet that begins a
     connection, and refuses it, while handshakes that have begun go on, since their packets are matched by address and port
     (`__inet_lookup_established` before `__inet_lookup_listener` in Linux's net/ipv4). Then the queue is accepted, and then
-    the socket is closed. A process without privileges may do this on Linux 5.7 and later. A filter of packets that drops
-    those with SYN does the same on older kernels, but not all allow it to a process without privileges.
+    the socket is closed. A process without privileges may do this on Linux 5.7 and later; a filter of packets, which does
+    the same, not on every kernel.
     """
     try:
         listening.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE)

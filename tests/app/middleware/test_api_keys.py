@@ -72,7 +72,7 @@ def test_the_file_is_looked_at_once_a_second_and_a_change_is_logged(file, clock,
 @pytest.mark.parametrize("differs", ["st_ino", "st_mtime_ns", "st_ctime_ns", "st_size"])
 def test_a_file_is_another_where_one_thing_about_it_differs(file, clock, monkeypatch, differs):
     status = SimpleNamespace(st_ino=1, st_mtime_ns=2, st_ctime_ns=3, st_size=4)
-    monkeypatch.setattr("pathlib.Path.stat", lambda path: status)
+    monkeypatch.setattr("pathlib.Path.stat", lambda path, **_: status)
     keys = ApiKeys(Settings(api_keys_file=file), clock)
     file.write_text("new\n")
     clock.now += CHECK_S
